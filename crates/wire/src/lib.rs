@@ -1,1 +1,78 @@
-//! (to be written)
+//! The dialects of payment over HTTP: one folder each, pure functions between header fields and the model.
+//!
+//! A [`Dialect`] knows one language. [`Dialects`] asks all of them, so that one 402 is understood by every client
+//! and a payment is recognised whatever language it comes in. `Ok(None)` always means "not my dialect".
+
+mod dialects;
+pub mod facilitator;
+pub mod header;
+pub mod json;
+pub mod x402_v1;
+pub mod x402_v2;
+
+use groat_core::payment::DialectId;
+use groat_core::{Challenge, Offer, Payment, Reason, Receipt};
+use http::HeaderMap;
+use serde_json::{Map, Value};
+
+pub use dialects::Dialects;
+
+/// A 402 under construction: every dialect adds its header fields and its members of the one JSON body.
+#[derive(Debug, Default)]
+pub struct ChallengeParts {
+    /// Header fields.
+    pub headers: HeaderMap,
+    /// Members of the body object.
+    pub body: Map<String, Value>,
+}
+
+/// Why bytes from outside cannot be read. The text names the place, never repeats the input.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// A field or body is not what its protocol says (HTTP 400).
+    #[error("{place}: {problem}")]
+    Malformed {
+        /// Which header field or member.
+        place: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A field or body is larger than allowed (HTTP 431 or 413).
+    #[error("{place} is larger than {size_bytes_max} bytes")]
+    TooLarge {
+        /// Which.
+        place: &'static str,
+        /// The limit.
+        size_bytes_max: usize,
+    },
+    /// The request carries more than one payment (HTTP 400).
+    #[error("more than one payment in one request: send exactly one of the payment header fields, once")]
+    Ambiguous,
+}
+
+/// One language of payment over HTTP.
+pub trait Dialect: Send + Sync {
+    /// Its name, such as `x402-v2`.
+    fn id(&self) -> DialectId;
+
+    /// Adds this dialect's half of a 402.
+    fn write_challenge(&self, challenge: &Challenge, out: &mut ChallengeParts);
+
+    /// Reads a 402; offers keep their text where an echo must repeat it.
+    fn read_challenge(&self, headers: &HeaderMap, body: &[u8]) -> Result<Option<Challenge>, WireError>;
+
+    /// Adds a payment to a request.
+    fn write_payment(&self, payment: &Payment, headers: &mut HeaderMap) -> Result<(), WireError>;
+
+    /// Reads the payment of a request.
+    fn read_payment(&self, headers: &HeaderMap) -> Result<Option<Payment>, WireError>;
+
+    /// The offer that the payment accepts, under this dialect's rules of matching and echoing.
+    fn choose<'c>(&self, payment: &Payment, challenge: &'c Challenge) -> Result<&'c Offer, Reason>;
+
+    /// Adds a receipt to a response.
+    fn write_receipt(&self, receipt: &Receipt, headers: &mut HeaderMap);
+
+    /// Reads the receipt of a response.
+    fn read_receipt(&self, headers: &HeaderMap) -> Result<Option<Receipt>, WireError>;
+}

@@ -1,0 +1,71 @@
+//! The three books: what is known of a payment at the buyer, at the seller and at the facilitator.
+//!
+//! Each is a pure state machine; [`Aggregate::apply`] is the only way a state changes, final states accept
+//! nothing, and an event that does not fit is refused with `None` instead of being ignored.
+
+mod purchase;
+mod sale;
+mod settlement;
+
+pub use purchase::{Purchase, PurchaseEvent, PurchaseState, SignedPayment};
+pub use sale::{Answer, Sale, SaleEvent, SaleState};
+pub use settlement::{Attempt, Settled, Settlement, SettlementEvent, SettlementState};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::Timestamp;
+
+/// The name of a book; each is a table of its own in a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Book {
+    /// The buyer's payments, by id of the logical request.
+    Purchases,
+    /// The seller's payments, by payment id.
+    Sales,
+    /// The facilitator's payments, by payment id.
+    Settlements,
+    /// Which signer nonce belongs to which payment: `network/signer/nonce`.
+    Nonces,
+    /// The next nonce of each signer: `network/signer`.
+    Lanes,
+}
+
+impl Book {
+    /// Every book, for stores that prepare one table for each.
+    pub const ALL: [Self; 5] = [Self::Purchases, Self::Sales, Self::Settlements, Self::Nonces, Self::Lanes];
+
+    /// Its table name.
+    pub const fn table(self) -> &'static str {
+        match self {
+            Self::Purchases => "purchases",
+            Self::Sales => "sales",
+            Self::Settlements => "settlements",
+            Self::Nonces => "nonces",
+            Self::Lanes => "lanes",
+        }
+    }
+}
+
+/// A record with a life cycle.
+pub trait Aggregate: Sized + Clone + Send + Sync + Serialize + DeserializeOwned + 'static {
+    /// What can happen to it.
+    type Event;
+    /// Where it is written.
+    const BOOK: Book;
+
+    /// Its key in the book.
+    fn key(&self) -> String;
+
+    /// A word for the state, for indexes and for people.
+    fn state(&self) -> &'static str;
+
+    /// Whether nothing can happen to it any more.
+    fn is_final(&self) -> bool;
+
+    /// The record after the event, or `None` when that cannot happen now.
+    fn apply(self, event: Self::Event, now: Timestamp) -> Option<Self>;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! The seller's book: one payment and the one run of the handler that it buys.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Aggregate, Book};
+use crate::payment::Fingerprint;
+use crate::{PaymentId, Reason, Receipt, Timestamp};
+
+/// What the handler answered, kept so that the same payment gets the same answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Header fields in order; values are text.
+    pub headers: Vec<(String, String)>,
+    /// The body in base64, or `None` when it was too large to keep.
+    pub body: Option<String>,
+}
+
+/// Where a sale stands: two facts, served and paid, that come in either order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum SaleState {
+    /// The payment is ours to work on; the handler may be running when `started`.
+    Held {
+        /// Whether the handler has been entered (kill point KP4).
+        started: bool,
+    },
+    /// The handler has answered and the money has not moved yet.
+    Served {
+        /// What it answered.
+        answer: Answer,
+    },
+    /// The money has moved and the handler has not answered yet.
+    Paid {
+        /// The proof for the buyer.
+        receipt: Receipt,
+        /// Whether the handler has been entered.
+        started: bool,
+    },
+    /// Paid and served: every resend gets this again.
+    Done {
+        /// What it answered.
+        answer: Answer,
+        /// The proof for the buyer.
+        receipt: Receipt,
+    },
+    /// Served, but the money definitely did not move: the answer was not given out.
+    Withheld {
+        /// Why the payment failed.
+        reason: Reason,
+    },
+    /// Given back: nothing was taken and nothing was served.
+    Released,
+}
+
+/// One payment in the seller's book.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sale {
+    /// The payment.
+    pub id: PaymentId,
+    /// What the exact same payment looks like.
+    pub payment: Fingerprint,
+    /// What the exact same request looks like (method, URL, body where it matters).
+    pub request: Fingerprint,
+    /// The route, for people.
+    pub route: String,
+    /// When it was held.
+    pub held_at: Timestamp,
+    /// Until when the answer is kept.
+    pub keep_until: Timestamp,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub state: SaleState,
+}
+
+/// What can happen to a sale.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SaleEvent {
+    /// The handler is about to be entered.
+    Start,
+    /// The handler has answered.
+    Serve(Answer),
+    /// The money has moved.
+    Pay(Receipt),
+    /// The money definitely has not moved.
+    Refuse(Reason),
+    /// Nothing came of it.
+    Release,
+    /// Taken up again after a release.
+    Hold {
+        /// The payment that does.
+        payment: Fingerprint,
+        /// For this request.
+        request: Fingerprint,
+    },
+}
+
+impl Aggregate for Sale {
+    type Event = SaleEvent;
+    const BOOK: Book = Book::Sales;
+
+    fn key(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn state(&self) -> &'static str {
+        match self.state {
+            SaleState::Held { .. } => "held",
+            SaleState::Served { .. } => "served",
+            SaleState::Paid { .. } => "paid",
+            SaleState::Done { .. } => "done",
+            SaleState::Withheld { .. } => "withheld",
+            SaleState::Released => "released",
+        }
+    }
+
+    fn is_final(&self) -> bool {
+        matches!(self.state, SaleState::Done { .. } | SaleState::Withheld { .. } | SaleState::Released)
+    }
+
+    fn apply(mut self, event: SaleEvent, now: Timestamp) -> Option<Self> {
+        use SaleEvent as E;
+        use SaleState as S;
+        self.state = match (self.state, event) {
+            (S::Held { started: false }, E::Start) => S::Held { started: true },
+            (S::Paid { receipt, started: false }, E::Start) => S::Paid { receipt, started: true },
+            (S::Held { started: true }, E::Serve(answer)) => S::Served { answer },
+            (S::Paid { receipt, started: true }, E::Serve(answer)) => S::Done { answer, receipt },
+            (S::Held { started }, E::Pay(receipt)) => S::Paid { receipt, started },
+            (S::Served { answer }, E::Pay(receipt)) => S::Done { answer, receipt },
+            (S::Served { .. }, E::Refuse(reason)) => S::Withheld { reason },
+            (S::Held { .. }, E::Refuse(_) | E::Release) => S::Released,
+            // The handler failed by itself, so there is nothing to withhold and nothing to charge.
+            (S::Served { .. }, E::Release) => S::Released,
+            (S::Released, E::Hold { payment, request }) => {
+                (self.payment, self.request, self.held_at) = (payment, request, now);
+                S::Held { started: false }
+            }
+            _ => return None,
+        };
+        Some(self)
+    }
+}

@@ -1,0 +1,235 @@
+//! Every short history of every book is walked: final states accept nothing, money never moves twice.
+
+use serde_json::json;
+
+use super::*;
+use crate::key::KeyKind;
+use crate::payment::{DialectId, Fingerprint, ReceiptOutcome};
+use crate::{Amount, Network, Offer, Payment, PaymentKey, Reason, Receipt};
+
+fn network() -> Network {
+    Network::eip155(84532)
+}
+
+fn payment() -> Payment {
+    Payment {
+        dialect: DialectId::new("x402-v2"),
+        scheme: "exact".into(),
+        network: network(),
+        proof: json!({}),
+        accepted: None,
+        resource: None,
+        extensions: serde_json::Map::new(),
+    }
+}
+
+fn offer() -> Offer {
+    Offer {
+        scheme: "exact".into(),
+        network: network(),
+        asset: "0x1".into(),
+        amount: Amount::from_units(1),
+        pay_to: "0x2".into(),
+        timeout_s: 60,
+        extra: serde_json::Map::new(),
+        verbatim: None,
+    }
+}
+
+fn id() -> crate::PaymentId {
+    PaymentKey::new(KeyKind::Eip3009, &network(), &[b"x"]).id()
+}
+
+fn settlement() -> Settlement {
+    Settlement {
+        id: id(),
+        network: network(),
+        asset: "0x1".into(),
+        payer: "0x3".into(),
+        pay_to: "0x2".into(),
+        amount: Amount::from_units(1),
+        valid_until: Timestamp(100),
+        held_at: Timestamp(1),
+        payment: payment(),
+        offer: offer(),
+        state: SettlementState::Held,
+    }
+}
+
+fn sale() -> Sale {
+    Sale {
+        id: id(),
+        payment: Fingerprint("p".into()),
+        request: Fingerprint("r".into()),
+        route: "GET /".into(),
+        held_at: Timestamp(1),
+        keep_until: Timestamp(100),
+        state: SaleState::Held { started: false },
+    }
+}
+
+fn purchase() -> Purchase {
+    Purchase {
+        request: "r".into(),
+        title: "GET http://x/".into(),
+        host: "x".into(),
+        network: network(),
+        asset: "0x1".into(),
+        pay_to: "0x2".into(),
+        amount: Amount::from_units(1),
+        usd_micros: Some(1),
+        allowed_by: "test".into(),
+        planned_at: Timestamp(1),
+        state: PurchaseState::Planned,
+    }
+}
+
+/// Visits every history of up to `depth` events and calls `see` with each state and the events so far.
+fn walk<A: Aggregate>(start: &A, events: &[A::Event], depth: usize, see: &mut impl FnMut(&A, &[usize]))
+where
+    A::Event: Clone,
+{
+    fn go<A: Aggregate>(
+        at: &A,
+        events: &[A::Event],
+        depth: usize,
+        path: &mut Vec<usize>,
+        see: &mut impl FnMut(&A, &[usize]),
+    ) where
+        A::Event: Clone,
+    {
+        see(at, path);
+        if depth == 0 {
+            return;
+        }
+        for (index, event) in events.iter().enumerate() {
+            if let Some(next) = at.clone().apply(event.clone(), Timestamp(5)) {
+                path.push(index);
+                go(&next, events, depth - 1, path, see);
+                path.pop();
+            }
+        }
+    }
+    go(start, events, depth, &mut Vec::new(), see);
+}
+
+fn attempt(transaction: &str, nonce: u64) -> Attempt {
+    Attempt {
+        transaction: transaction.into(),
+        raw: "0x".into(),
+        signer: "0x9".into(),
+        nonce,
+        at: Timestamp(2),
+    }
+}
+
+fn settled() -> Settled {
+    Settled { transaction: "0xa".into(), block: 1, block_hash: "0xb".into(), by_other: false }
+}
+
+fn receipt() -> Receipt {
+    Receipt {
+        outcome: ReceiptOutcome::Settled,
+        network: network(),
+        transaction: None,
+        payer: None,
+        amount: None,
+    }
+}
+
+#[test]
+fn i1_no_history_gives_one_settlement_two_live_nonces() {
+    use SettlementEvent as E;
+    let events = [
+        E::Submit(attempt("0xa", 1)),
+        E::Submit(attempt("0xb", 1)),
+        E::Submit(attempt("0xc", 2)),
+        E::Confirm(settled()),
+        E::Fail { reason: Reason::Expired, transaction: None },
+        E::Release,
+        E::Abandon,
+        E::Hold,
+        E::Reorganise { attempts: vec![attempt("0xa", 1)] },
+    ];
+    let mut seen = 0;
+    walk(&settlement(), &events, 6, &mut |at: &Settlement, path| {
+        seen += 1;
+        if let SettlementState::Submitted { attempts } = &at.state {
+            assert!(attempts.windows(2).all(|pair| pair[0].nonce == pair[1].nonce), "{path:?}");
+        }
+        if at.is_final() {
+            for event in &events {
+                let resumes = matches!(
+                    (&at.state, event),
+                    (SettlementState::Released, E::Hold)
+                        | (SettlementState::Settled(_), E::Reorganise { .. })
+                );
+                assert_eq!(at.clone().apply(event.clone(), Timestamp(9)).is_some(), resumes, "{path:?}");
+            }
+        }
+    });
+    assert!(seen > 100);
+}
+
+#[test]
+fn i5_a_failed_settlement_stays_failed_and_a_signed_one_is_never_released() {
+    let submitted = settlement().apply(SettlementEvent::Submit(attempt("0xa", 1)), Timestamp(2)).unwrap();
+    assert!(submitted.apply(SettlementEvent::Release, Timestamp(3)).is_none());
+}
+
+#[test]
+fn i2_no_history_enters_the_handler_twice_for_one_hold() {
+    use SaleEvent as E;
+    let answer = Answer { status: 200, headers: vec![], body: Some(String::new()) };
+    let events = [
+        E::Start,
+        E::Serve(answer),
+        E::Pay(receipt()),
+        E::Refuse(Reason::Expired),
+        E::Release,
+        E::Hold { payment: Fingerprint("q".into()), request: Fingerprint("r".into()) },
+    ];
+    walk(&sale(), &events, 7, &mut |at: &Sale, path| {
+        let mut started = false;
+        for &index in path {
+            match events[index] {
+                E::Start => {
+                    assert!(!std::mem::replace(&mut started, true), "started twice: {path:?}");
+                }
+                E::Hold { .. } => started = false,
+                _ => {}
+            }
+        }
+        let paid = path.iter().any(|&index| matches!(events[index], E::Pay(_)));
+        assert!(!paid || matches!(at.state, SaleState::Paid { .. } | SaleState::Done { .. }), "{path:?}");
+        if matches!(at.state, SaleState::Done { .. } | SaleState::Withheld { .. }) {
+            assert!(events.iter().all(|event| at.clone().apply(event.clone(), Timestamp(9)).is_none()));
+        }
+    });
+}
+
+#[test]
+fn i12_a_purchase_signs_once_and_counts_until_it_is_proved_dead() {
+    use PurchaseEvent as E;
+    let signed =
+        Box::new(SignedPayment { id: id(), payment: payment(), offer: offer(), valid_until: Timestamp(9) });
+    let events = [E::Sign(signed), E::Send, E::Buy(Some(receipt())), E::Refuse(Reason::Expired)];
+    walk(&purchase(), &events, 6, &mut |at: &Purchase, path| {
+        let signatures = path.iter().filter(|&&index| matches!(events[index], E::Sign(_))).count();
+        assert!(signatures <= 1, "{path:?}");
+        let refused = path.iter().any(|&index| matches!(events[index], E::Refuse(_)));
+        assert_eq!(at.counts_as_spent(), !refused);
+    });
+}
+
+#[test]
+fn every_book_reads_back_what_it_wrote() {
+    let submitted = settlement().apply(SettlementEvent::Submit(attempt("0xa", 1)), Timestamp(2)).unwrap();
+    let text = serde_json::to_string(&submitted).unwrap();
+    assert_eq!(serde_json::from_str::<Settlement>(&text).unwrap(), submitted);
+    assert_eq!(serde_json::from_str::<Sale>(&serde_json::to_string(&sale()).unwrap()).unwrap(), sale());
+    assert_eq!(
+        serde_json::from_str::<Purchase>(&serde_json::to_string(&purchase()).unwrap()).unwrap(),
+        purchase()
+    );
+}

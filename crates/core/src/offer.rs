@@ -1,0 +1,91 @@
+//! What a seller asks for: the terms of a route, the offers made of them, and the challenge that carries them.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Amount, Network, Price};
+
+/// What is for sale, as told to the buyer (x402 v2 `ResourceInfo`).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Resource {
+    /// The URL that was asked for.
+    pub url: String,
+    /// What the buyer gets, for people.
+    pub description: String,
+    /// The media type of the answer, empty when unknown.
+    pub mime_type: String,
+}
+
+/// A seller's wish before a mechanism made an offer of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// The scheme, such as `exact`.
+    pub scheme: String,
+    /// Where to be paid.
+    pub network: Network,
+    /// How much.
+    pub price: Ask,
+    /// Who is paid: an account of that network.
+    pub pay_to: String,
+    /// How long a signed payment must at least stay valid, in seconds.
+    pub timeout_s: u64,
+}
+
+/// How much a seller asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// In words; the mechanism knows the token.
+    Price(Price),
+    /// In units of a given token.
+    Units {
+        /// Token account on the network.
+        asset: String,
+        /// Atomic units of it.
+        amount: Amount,
+        /// What the scheme wants to know of the token (for EIP-3009 its EIP-712 `name` and `version`).
+        extra: Map<String, Value>,
+    },
+}
+
+/// JSON text kept to the letter, because somebody compares it (x402 v2 `accepted`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Verbatim(pub Arc<str>);
+
+/// One way to pay: an entry of `accepts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// The scheme, such as `exact`.
+    pub scheme: String,
+    /// The chain.
+    pub network: Network,
+    /// The token account; EIP-55 on EVM when we wrote it.
+    pub asset: String,
+    /// Atomic units of the token.
+    pub amount: Amount,
+    /// The account to be paid.
+    pub pay_to: String,
+    /// Seconds that a payment of it may take.
+    pub timeout_s: u64,
+    /// What the scheme adds.
+    #[serde(default)]
+    pub extra: Map<String, Value>,
+    /// The entry exactly as a seller sent it; the buyer's echo must repeat it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verbatim: Option<Verbatim>,
+}
+
+/// The 402: what is sold and how it may be paid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Challenge {
+    /// What is for sale.
+    pub resource: Resource,
+    /// Ways to pay, in the seller's order of preference.
+    pub offers: Vec<Offer>,
+    /// Why there is a 402: a reason code or `Payment required`.
+    pub error: String,
+    /// Protocol extensions that the seller advertises; a buyer echoes them.
+    pub extensions: Map<String, Value>,
+}

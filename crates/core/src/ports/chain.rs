@@ -1,0 +1,168 @@
+//! A scheme on a chain family, seen from outside: pure half, paying half, settling half.
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use crate::books::{Attempt, Settled};
+use crate::offer::Offer;
+use crate::verified::{Claim, Verified};
+use crate::{Failure, Fault, Network, Payment, PaymentKey, Reason, Terms, Timestamp};
+
+/// One scheme on one chain family, without any input or output.
+pub trait Mechanism: Send + Sync {
+    /// The scheme, such as `exact`.
+    fn scheme(&self) -> &'static str;
+
+    /// Whether it works on this network.
+    fn speaks(&self, network: &Network) -> bool;
+
+    /// The offer for the terms; `None` when the terms are not for this mechanism. The error is a sentence.
+    fn offer(&self, terms: &Terms) -> Result<Option<Offer>, String>;
+
+    /// The replay key and the end of validity, read from the proof without trusting it.
+    fn key(&self, payment: &Payment, offer: &Offer) -> Result<(PaymentKey, Timestamp), Reason>;
+
+    /// Whether two spellings name one account.
+    fn same_account(&self, one: &str, other: &str) -> bool;
+}
+
+/// The buyer's half.
+#[async_trait]
+pub trait Payer: Mechanism {
+    /// A signed payment for the offer, with its key; `timeout_s` bounds how long it stays good.
+    async fn pay(&self, request: PayRequest<'_>, signer: &dyn Signer) -> Result<Payment, SignError>;
+}
+
+pub use self::payer::PayRequest;
+mod payer {
+    use crate::payment::DialectId;
+    use crate::{Offer, Timestamp};
+
+    /// What is to be paid.
+    #[derive(Debug, Clone, Copy)]
+    pub struct PayRequest<'a> {
+        /// In this dialect.
+        pub dialect: &'a DialectId,
+        /// This offer.
+        pub offer: &'a Offer,
+        /// As of now.
+        pub now: Timestamp,
+        /// At most so long valid, whatever the offer says.
+        pub window_s_max: u64,
+        /// Thirty-two bytes that were never used before.
+        pub nonce: [u8; 32],
+    }
+}
+
+/// What a signer is asked to sign: something a person could read, never a bare hash (threat row Y19).
+#[derive(Debug, Clone, PartialEq)]
+pub struct TypedIntent {
+    /// A sentence such as `pay 0.01 USDC on Base to 0x…`.
+    pub sentence: String,
+    /// The EIP-712 typed data.
+    pub typed_data: Value,
+    /// Its digest, for signers that have shown the rest.
+    pub digest: [u8; 32],
+}
+
+/// Why there is no signature.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignError {
+    /// The signer said no.
+    #[error("the signer refused: {0}")]
+    Refused(String),
+    /// The signer cannot be reached or cannot do this.
+    #[error("the signer is not available: {0}")]
+    Unavailable(String),
+    /// The offer cannot be paid by this mechanism.
+    #[error("the offer cannot be paid: {0}")]
+    Offer(String),
+}
+
+/// Somebody who can sign, and keeps the key to itself.
+#[async_trait]
+pub trait Signer: Send + Sync {
+    /// The account it signs for.
+    fn account(&self) -> String;
+
+    /// The signature, 65 bytes r ‖ s ‖ v on secp256k1.
+    async fn sign(&self, intent: &TypedIntent) -> Result<Vec<u8>, SignError>;
+}
+
+/// Where the next transaction of a signer goes; decided by the engine, in the commit that stores it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrepareContext {
+    /// The account nonce to sign for.
+    pub nonce: u64,
+    /// The earlier attempt that this one replaces with more gas.
+    pub replaces: Option<Attempt>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// A signed transaction that has not been sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepared {
+    /// What to write into the book.
+    pub attempt: Attempt,
+}
+
+/// What the chain says of a payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Not there and could still come.
+    Unknown,
+    /// There: the money moved as agreed.
+    Landed(Settled),
+    /// Every attempt was mined and reverted, and the authorization is unused and still good.
+    Reverted {
+        /// The last that was mined.
+        transaction: String,
+    },
+    /// Proved dead: the authorization is cancelled, or it expired unused.
+    Failed {
+        /// Why.
+        reason: Reason,
+        /// The transaction that was mined and failed.
+        transaction: Option<String>,
+    },
+}
+
+/// The facilitator's half.
+#[async_trait]
+pub trait Settler: Mechanism {
+    /// The networks that can be settled on right now, with the accounts that submit (threat row E32).
+    async fn ready(&self) -> Vec<(Network, Vec<String>)>;
+
+    /// Checks that the payer really signed this, that it is good now and that the chain would accept it.
+    async fn verify(&self, payment: &Payment, offer: &Offer, now: Timestamp) -> Result<Claim, Failure>;
+
+    /// The signer account that would submit payments of this network next.
+    fn signer(&self, network: &Network) -> Result<String, Fault>;
+
+    /// The account nonce of a signer on chain, to start a lane with.
+    async fn chain_nonce(&self, network: &Network, signer: &str) -> Result<u64, Fault>;
+
+    /// Everything the transaction needs from the chain (gas, fees), asked before the nonce is taken.
+    async fn plan(&self, payment: &Payment, verified: &Verified) -> Result<Value, Failure>;
+
+    /// Signs the transaction; nothing is sent.
+    fn prepare(
+        &self,
+        payment: &Payment,
+        offer: &Offer,
+        signer: &str,
+        plan: &Value,
+        context: &PrepareContext,
+    ) -> Result<Prepared, Failure>;
+
+    /// Sends signed bytes. Safe to repeat; `Ok` also when the node already knew them.
+    async fn broadcast(&self, network: &Network, attempt: &Attempt) -> Result<(), Fault>;
+
+    /// What became of it: receipts of all attempts, then the authorization state, then the logs.
+    async fn outcome(&self, payment: &Payment, offer: &Offer, attempts: &[Attempt])
+    -> Result<Outcome, Fault>;
+
+    /// Waits until something new can be known of this network: a block, or `timeout_ms`.
+    async fn wait_block(&self, network: &Network, timeout_ms: u64);
+}

@@ -1,0 +1,25 @@
+//! What groat asks of the outside, as traits: clock, chains, signers, facilitators, stores.
+
+mod chain;
+mod facilitator;
+mod store;
+
+pub use chain::{
+    Mechanism, Outcome, PayRequest, Payer, PrepareContext, Prepared, Settler, SignError, Signer, TypedIntent,
+};
+pub use facilitator::{Facilitator, Kind, PaymentStatus, Supported};
+pub use store::{Expect, Record, Store, Write};
+
+use crate::Timestamp;
+
+/// What time it is.
+pub trait Clock: Send + Sync {
+    /// Now.
+    fn now(&self) -> Timestamp;
+}
+
+impl<F: Fn() -> Timestamp + Send + Sync> Clock for F {
+    fn now(&self) -> Timestamp {
+        self()
+    }
+}
