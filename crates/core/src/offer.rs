@@ -72,6 +72,9 @@ pub struct Offer {
     /// What the scheme adds.
     #[serde(default)]
     pub extra: Map<String, Value>,
+    /// The price in words, such as `$0.01`, where the token has a known value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<String>,
     /// The entry exactly as a seller sent it; the buyer's echo must repeat it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verbatim: Option<Verbatim>,

@@ -32,6 +32,7 @@ fn offer() -> Offer {
         pay_to: "0x2".into(),
         timeout_s: 60,
         extra: serde_json::Map::new(),
+        price: None,
         verbatim: None,
     }
 }

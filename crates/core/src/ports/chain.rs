@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::books::{Attempt, Settled};
 use crate::offer::Offer;
 use crate::verified::{Claim, Verified};
-use crate::{Failure, Fault, Network, Payment, PaymentKey, Reason, Terms, Timestamp};
+use crate::{Amount, Failure, Fault, Network, Payment, PaymentKey, Reason, Terms, Timestamp};
 
 /// One scheme on one chain family, without any input or output.
 pub trait Mechanism: Send + Sync {
@@ -24,6 +24,38 @@ pub trait Mechanism: Send + Sync {
 
     /// Whether two spellings name one account.
     fn same_account(&self, one: &str, other: &str) -> bool;
+
+    /// What is known of a token; `None` for a stranger, whatever it says of itself (threat row Y07).
+    fn token(&self, network: &Network, asset: &str) -> Option<Token>;
+}
+
+/// A token from our own table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token {
+    /// Its symbol, for people only (threat row M06).
+    pub symbol: &'static str,
+    /// Decimals of its atomic unit.
+    pub decimals: u8,
+    /// Whether one whole unit counts as one dollar in prices and budgets.
+    pub dollar: bool,
+}
+
+impl Token {
+    /// The value of `amount` in millionths of a dollar, rounded up; `None` when the token is not a dollar.
+    pub fn usd_micros(&self, amount: Amount) -> Option<u64> {
+        if !self.dollar {
+            return None;
+        }
+        let ten = ruint::aliases::U256::from(10u8);
+        let units = amount.as_u256();
+        let micros = match self.decimals.checked_sub(6) {
+            None => units.checked_mul(ten.checked_pow((6 - self.decimals).into())?)?,
+            Some(finer) => units
+                .checked_add(ten.checked_pow(finer.into())?.checked_sub(ruint::aliases::U256::ONE)?)?
+                .checked_div(ten.checked_pow(finer.into())?)?,
+        };
+        micros.try_into().ok()
+    }
 }
 
 /// The buyer's half.
@@ -165,4 +197,21 @@ pub trait Settler: Mechanism {
 
     /// Waits until something new can be known of this network: a block, or `timeout_ms`.
     async fn wait_block(&self, network: &Network, timeout_ms: u64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn y07_the_value_of_a_token_follows_our_decimals_and_rounds_up() {
+        let value = |decimals, units| {
+            Token { symbol: "T", decimals, dollar: true }.usd_micros(Amount::from_units(units))
+        };
+        assert_eq!(value(6, 10_000), Some(10_000));
+        assert_eq!(value(18, 10_000_000_000_000_001), Some(10_001));
+        assert_eq!(value(2, 1), Some(10_000));
+        assert_eq!(value(6, u128::MAX), None);
+        assert_eq!(Token { symbol: "T", decimals: 6, dollar: false }.usd_micros(Amount::from_units(1)), None);
+    }
 }
