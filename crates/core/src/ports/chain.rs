@@ -1,6 +1,7 @@
 //! A scheme on a chain family, seen from outside: pure half, paying half, settling half.
 
 use async_trait::async_trait;
+use ruint::aliases::U256;
 use serde_json::Value;
 
 use crate::books::{Attempt, Settled};
@@ -46,13 +47,11 @@ impl Token {
         if !self.dollar {
             return None;
         }
-        let ten = ruint::aliases::U256::from(10u8);
+        let power = |exponent: u8| U256::from(10).checked_pow(U256::from(exponent));
         let units = amount.as_u256();
         let micros = match self.decimals.checked_sub(6) {
-            None => units.checked_mul(ten.checked_pow((6 - self.decimals).into())?)?,
-            Some(finer) => units
-                .checked_add(ten.checked_pow(finer.into())?.checked_sub(ruint::aliases::U256::ONE)?)?
-                .checked_div(ten.checked_pow(finer.into())?)?,
+            None => units.checked_mul(power(6 - self.decimals)?)?,
+            Some(finer) => units.div_ceil(power(finer)?),
         };
         micros.try_into().ok()
     }
