@@ -1,1 +1,18 @@
-//! (to be written)
+//! Payment mechanisms on EVM chains. Today: the scheme `exact` by EIP-3009 (`exact/`).
+//!
+//! [`ExactEvm`] is one value with three faces: the pure [`Mechanism`](groat_core::ports::Mechanism) for sellers, the
+//! [`Payer`](groat_core::ports::Payer) for buyers, the [`Settler`](groat_core::ports::Settler) for facilitators.
+//! The first two need no chain; the last needs one [`Chain`] per network.
+
+pub mod account;
+pub mod assets;
+mod chain;
+mod exact;
+mod gas_key;
+mod rpc;
+mod transaction;
+
+pub use chain::{Chain, ChainLimits, ChainOptions, Simulate};
+pub use exact::{ExactEvm, abi, proof, typed_data};
+pub use gas_key::{GasKey, GasKeyError};
+pub use rpc::Rpc;

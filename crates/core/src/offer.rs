@@ -54,6 +54,13 @@ pub enum Ask {
 #[serde(transparent)]
 pub struct Verbatim(pub Arc<str>);
 
+impl Verbatim {
+    /// What the text means; `None` when it is not JSON.
+    pub fn value(&self) -> Option<Value> {
+        serde_json::from_str(&self.0).ok()
+    }
+}
+
 /// One way to pay: an entry of `accepts`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offer {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
+use crate::offer::Verbatim;
 use crate::{Amount, Network, Reason};
 
 /// The name of a dialect, such as `x402-v2`.
@@ -40,9 +41,9 @@ pub struct Payment {
     pub network: Network,
     /// The evidence (x402 `payload`), untrusted until verified.
     pub proof: Value,
-    /// The offer that the buyer says it accepted, where the dialect repeats it.
+    /// The offer that the buyer says it accepted, where the dialect repeats it, to the letter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub accepted: Option<Value>,
+    pub accepted: Option<Verbatim>,
     /// The resource that the buyer says it pays for, where the dialect repeats it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<Value>,
@@ -56,8 +57,14 @@ impl Payment {
     ///
     /// A kept answer is given again only to the same fingerprint (threat rows R03, R13). It is never a replay key.
     pub fn fingerprint(&self) -> Fingerprint {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        if let (Some(echo), Value::Object(members)) =
+            (self.accepted.as_ref().and_then(Verbatim::value), &mut value)
+        {
+            members.insert("accepted".to_owned(), echo);
+        }
         // `serde_json::Map` is sorted, so equal values have equal bytes.
-        let bytes = serde_json::to_vec(self).unwrap_or_default();
+        let bytes = serde_json::to_vec(&value).unwrap_or_default();
         Fingerprint(data_encoding::HEXLOWER.encode(&Sha256::digest(bytes)))
     }
 }

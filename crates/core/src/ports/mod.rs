@@ -5,7 +5,8 @@ mod facilitator;
 mod store;
 
 pub use chain::{
-    Mechanism, Outcome, PayRequest, Payer, PrepareContext, Prepared, Settler, SignError, Signer, TypedIntent,
+    Mechanism, Outcome, PayRequest, Payer, PrepareContext, Prepared, Settler, SignError, Signer, Token,
+    TypedIntent,
 };
 pub use facilitator::{Facilitator, Kind, PaymentStatus, Supported};
 pub use store::{Expect, Record, Store, Write};

@@ -1,0 +1,140 @@
+//! The second third of verification: one look at the chain.
+
+use alloy_primitives::{Address, Bytes, U64, U256};
+use alloy_sol_types::{SolCall, SolValue};
+use groat_core::Fault;
+
+use super::abi::{self, ERC1271_MAGIC, Eip3009, Erc1271, MULTICALL3, Multicall3};
+use super::check::Checked;
+use super::proof::Signature;
+use crate::chain::{Chain, Simulate};
+use crate::rpc::Call;
+
+/// What was seen of a payment's surroundings. `None` is what the token did not answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// Whether the token is a contract.
+    pub(super) asset_has_code: bool,
+    /// Whether the payer is a contract (also an account delegated by EIP-7702).
+    pub(super) payer_has_code: bool,
+    /// What ERC-1271 says, for contracts.
+    pub(super) contract_accepts: Option<bool>,
+    /// The payer's balance.
+    pub(super) balance: Option<U256>,
+    /// Whether the authorization is used or cancelled.
+    pub(super) used: Option<bool>,
+    /// The token's name.
+    pub(super) name: Option<String>,
+    /// The token's version.
+    pub(super) version: Option<String>,
+    /// The chain's clock.
+    pub(super) block_time: Option<U256>,
+    /// How a simulated settlement ended, where there was one.
+    pub(super) simulated: Option<Result<(), String>>,
+}
+
+/// Gas for a signature check by a contract: more is an attack (threat row E15).
+const ERC1271_GAS: u64 = 400_000;
+
+/// Looks at token, payer and authorization in one round trip; contract wallets need a second.
+pub(super) async fn look(
+    chain: &Chain,
+    checked: &Checked,
+    submitter: Option<Address>,
+) -> Result<Seen, Fault> {
+    let payer = checked.proof.authorization.from;
+    let misfit = matches!(checked.proof.signature, Signature::Ecdsa(_)) && !checked.ecdsa_fits;
+    // Only a contract could still accept it; for anybody else the rest need not be asked (threat row E01).
+    if misfit && chain.rpc().code(payer).await?.is_empty() {
+        return Ok(Seen::default());
+    }
+    let (asset_has_code, code, facts) = tokio::join!(
+        chain.has_code(checked.domain.asset),
+        // A failed question is a fault, never "not deployed" (threat row E20).
+        chain.rpc().code(payer),
+        facts(chain, checked),
+    );
+    let mut seen = Seen { asset_has_code: asset_has_code?, payer_has_code: !code?.is_empty(), ..facts? };
+    if seen.payer_has_code {
+        seen.contract_accepts = Some(ask_wallet(chain, checked, submitter).await?);
+    }
+    let everybody = chain.options().simulate == Simulate::Always;
+    let unfamiliar =
+        seen.payer_has_code || matches!(checked.proof.signature, Signature::Counterfactual { .. });
+    if seen.asset_has_code && (everybody || unfamiliar) {
+        seen.simulated = Some(simulate(chain, checked, submitter, !seen.payer_has_code).await?);
+    }
+    Ok(seen)
+}
+
+async fn facts(chain: &Chain, checked: &Checked) -> Result<Seen, Fault> {
+    let authorization = &checked.proof.authorization;
+    let question = |data: Vec<u8>| Multicall3::Call3 {
+        target: checked.domain.asset,
+        allowFailure: true,
+        callData: data.into(),
+    };
+    let calls = vec![
+        question(Eip3009::balanceOfCall { account: authorization.from }.abi_encode()),
+        question(
+            Eip3009::authorizationStateCall { authorizer: authorization.from, nonce: authorization.nonce }
+                .abi_encode(),
+        ),
+        question(Eip3009::nameCall {}.abi_encode()),
+        question(Eip3009::versionCall {}.abi_encode()),
+        Multicall3::Call3 {
+            target: MULTICALL3,
+            allowFailure: true,
+            callData: Multicall3::getCurrentBlockTimestampCall {}.abi_encode().into(),
+        },
+    ];
+    let input = Multicall3::aggregate3Call { calls }.abi_encode().into();
+    let answer = chain.rpc().call(&Call { from: None, to: MULTICALL3, input, gas: None }).await?;
+    let data = answer.map_err(|reverted| Fault::garbled("chain", format!("Multicall3: {reverted}")))?;
+    let answers = Multicall3::aggregate3Call::abi_decode_returns(&data)
+        .map_err(|_| Fault::garbled("chain", "there is no Multicall3 on this chain"))?;
+    let [balance, used, name, version, time] = answers.as_slice() else {
+        return Err(Fault::garbled("chain", "Multicall3 answered less than it was asked"));
+    };
+    Ok(Seen {
+        balance: value(balance),
+        used: value(used),
+        name: value(name),
+        version: value(version),
+        block_time: value(time),
+        ..Seen::default()
+    })
+}
+
+fn value<T: SolValue + From<<T::SolType as alloy_sol_types::SolType>::RustType>>(
+    answer: &Multicall3::Result,
+) -> Option<T> {
+    answer.success.then(|| T::abi_decode(&answer.returnData).ok()).flatten()
+}
+
+async fn ask_wallet(chain: &Chain, checked: &Checked, submitter: Option<Address>) -> Result<bool, Fault> {
+    let input =
+        Erc1271::isValidSignatureCall { hash: checked.digest, signature: checked.proof.signature.inner() }
+            .abi_encode()
+            .into();
+    let call = Call {
+        from: submitter,
+        to: checked.proof.authorization.from,
+        input,
+        gas: Some(U64::from(ERC1271_GAS)),
+    };
+    Ok(chain.rpc().call(&call).await?.is_ok_and(|answer| answer.starts_with(&ERC1271_MAGIC)))
+}
+
+async fn simulate(
+    chain: &Chain,
+    checked: &Checked,
+    submitter: Option<Address>,
+    deploy: bool,
+) -> Result<Result<(), String>, Fault> {
+    let (to, input): (Address, Bytes) = abi::settlement(checked.domain.asset, &checked.proof, deploy);
+    let limits = chain.limits();
+    let gas = if deploy { limits.gas_deploy_max } else { limits.gas_contract_max };
+    let call = Call { from: submitter, to, input, gas: Some(U64::from(gas)) };
+    Ok(chain.rpc().call(&call).await?.map(|_| ()))
+}
