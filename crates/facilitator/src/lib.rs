@@ -1,1 +1,11 @@
-//! (to be written)
+//! The facilitator: verifies payments and moves the money, once.
+//!
+//! [`Engine`] does it in this process, [`http::service`] offers it to others, [`Remote`] asks somebody else's. All
+//! three are a [`Facilitator`](groat_core::ports::Facilitator), so a seller cannot tell them apart.
+
+mod engine;
+pub mod http;
+mod remote;
+
+pub use engine::{Engine, EngineOptions};
+pub use remote::{Remote, RemoteError};

@@ -7,15 +7,22 @@ mod dialects;
 pub mod facilitator;
 pub mod header;
 pub mod json;
+mod members;
+mod receipt;
+mod version;
 pub mod x402_v1;
 pub mod x402_v2;
+
+#[cfg(test)]
+mod tests;
 
 use groat_core::payment::DialectId;
 use groat_core::{Challenge, Offer, Payment, Reason, Receipt};
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
-pub use dialects::Dialects;
+pub use dialects::{Dialects, PAYMENT_HEADERS, RESPONSE_HEADERS};
+pub use version::Version;
 
 /// A 402 under construction: every dialect adds its header fields and its members of the one JSON body.
 #[derive(Debug, Default)]
@@ -50,6 +57,12 @@ pub enum WireError {
     Ambiguous,
 }
 
+impl WireError {
+    pub(crate) fn malformed(place: &'static str, problem: impl Into<String>) -> Self {
+        Self::Malformed { place, problem: problem.into() }
+    }
+}
+
 /// One language of payment over HTTP.
 pub trait Dialect: Send + Sync {
     /// Its name, such as `x402-v2`.
@@ -60,6 +73,12 @@ pub trait Dialect: Send + Sync {
 
     /// Reads a 402; offers keep their text where an echo must repeat it.
     fn read_challenge(&self, headers: &HeaderMap, body: &[u8]) -> Result<Option<Challenge>, WireError>;
+
+    /// The payment with everything that this dialect wants a buyer to repeat of the challenge and the chosen offer.
+    fn accept(&self, payment: Payment, challenge: &Challenge, offer: &Offer) -> Payment {
+        let _ = (challenge, offer);
+        payment
+    }
 
     /// Adds a payment to a request.
     fn write_payment(&self, payment: &Payment, headers: &mut HeaderMap) -> Result<(), WireError>;

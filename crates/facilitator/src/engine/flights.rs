@@ -1,0 +1,93 @@
+//! Who is working on which payment, and how others wait for the end of it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use groat_core::{Failure, Fault, PaymentId, Receipt};
+use tokio::sync::watch;
+
+/// What is known of a flight.
+#[derive(Debug, Clone, Default)]
+struct Progress {
+    transaction: Option<String>,
+    end: Option<Result<Receipt, Failure>>,
+}
+
+/// A seat in somebody's flight.
+#[derive(Debug, Clone)]
+pub(super) struct Flight(watch::Receiver<Progress>);
+
+/// The pilot's side. Dropping it ends the flight.
+#[derive(Debug)]
+pub(super) struct Landing {
+    id: PaymentId,
+    progress: watch::Sender<Progress>,
+    flights: Flights,
+}
+
+/// All flights of this process: at most one per payment.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Flights(Arc<Mutex<HashMap<PaymentId, Flight>>>);
+
+impl Flights {
+    fn lock(&self) -> MutexGuard<'_, HashMap<PaymentId, Flight>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The flight of a payment, if there is one.
+    pub(super) fn join(&self, id: &PaymentId) -> Option<Flight> {
+        self.lock().get(id).cloned()
+    }
+
+    /// The flight of a payment; `start` is called with the pilot's side when there is none.
+    pub(super) fn join_or(&self, id: PaymentId, start: impl FnOnce(Landing)) -> Result<Flight, Fault> {
+        let mut flights = self.lock();
+        if let Some(flight) = flights.get(&id) {
+            return Ok(flight.clone());
+        }
+        if flights.len() >= FLIGHTS_MAX {
+            return Err(Fault::unavailable("facilitator", "too many payments at once"));
+        }
+        let (progress, receiver) = watch::channel(Progress::default());
+        let flight = Flight(receiver);
+        flights.insert(id, flight.clone());
+        start(Landing { id, progress, flights: self.clone() });
+        Ok(flight)
+    }
+}
+
+/// Beyond this new payments are put off; each costs a task and a few kilobytes.
+const FLIGHTS_MAX: usize = 100_000;
+
+impl Flight {
+    /// Waits for the end.
+    pub(super) async fn landed(&mut self) -> Result<Receipt, Failure> {
+        let ended =
+            self.0.wait_for(|progress| progress.end.is_some()).await.map(|progress| progress.end.clone());
+        // An error means that the pilot is gone without a word, a bug or a shutdown: nothing is known.
+        ended.ok().flatten().unwrap_or_else(|| Err(Fault::Pending { transaction: None }.into()))
+    }
+
+    /// The transaction under way.
+    pub(super) fn transaction(&self) -> Option<String> {
+        self.0.borrow().transaction.clone()
+    }
+}
+
+impl Landing {
+    /// Tells those who wait which transaction carries the payment.
+    pub(super) fn submitted(&self, transaction: &str) {
+        self.progress.send_modify(|progress| progress.transaction = Some(transaction.to_owned()));
+    }
+
+    /// Ends the flight.
+    pub(super) fn end(self, end: Result<Receipt, Failure>) {
+        self.progress.send_modify(|progress| progress.end = Some(end));
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.flights.lock().remove(&self.id);
+    }
+}

@@ -1,0 +1,100 @@
+//! The facilitator over HTTP, as official clients expect it (x402 facilitator API) and a little more.
+//!
+//! `POST /verify`, `POST /settle`, `GET /supported`; `GET /payments/{id}` and `GET /payments?network&asset&from&nonce`;
+//! `GET /livez`, `/readyz`, `/metrics`, `/openapi.json`. Negative verdicts are HTTP 200 with a reason; hostile input
+//! is 400, 413 or 415; trouble of ours is 503 with `Retry-After`; nothing is ever 500.
+
+mod body;
+mod payments;
+mod verdicts;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use groat_core::ports::{Facilitator, Mechanism};
+
+/// What the service needs.
+#[derive(Clone)]
+pub struct Service {
+    facilitator: Arc<dyn Facilitator>,
+    mechanisms: Arc<[Arc<dyn Mechanism>]>,
+    metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    ready: Ready,
+}
+
+/// Whether payments can be taken; false until what a crash left open has been taken up.
+#[derive(Debug, Clone, Default)]
+pub struct Ready(Arc<AtomicBool>);
+
+impl Ready {
+    /// Says so.
+    pub fn set(&self, ready: bool) {
+        self.0.store(ready, Ordering::Release);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Service {
+    /// A service over a facilitator. `metrics` renders the Prometheus text.
+    pub fn new(
+        facilitator: Arc<dyn Facilitator>,
+        mechanisms: Vec<Arc<dyn Mechanism>>,
+        metrics: impl Fn() -> String + Send + Sync + 'static,
+        ready: Ready,
+    ) -> Self {
+        Self { facilitator, mechanisms: mechanisms.into(), metrics: Arc::new(metrics), ready }
+    }
+
+    /// The routes.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/verify", post(verdicts::verify))
+            .route("/settle", post(verdicts::settle))
+            .route("/supported", get(verdicts::supported))
+            .route("/payments", get(payments::by_authorization))
+            .route("/payments/{id}", get(payments::by_id))
+            .route("/livez", get(|| async { "ok\n" }))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(metrics))
+            .route("/openapi.json", get(openapi))
+            .fallback(|| async {
+                body::error(StatusCode::NOT_FOUND, "not_found", "there is nothing here: see /openapi.json")
+            })
+            .method_not_allowed_fallback(|| async {
+                body::error(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "method_not_allowed",
+                    "see /openapi.json for the methods",
+                )
+            })
+            .with_state(self)
+    }
+}
+
+/// Ready means: can settle now (threat row O07).
+async fn readyz(State(service): State<Service>) -> Response {
+    if !service.ready.is_set() {
+        return body::error(StatusCode::SERVICE_UNAVAILABLE, "starting", "open payments are being taken up");
+    }
+    match service.facilitator.supported().await {
+        Ok(supported) if !supported.kinds.is_empty() => "ok\n".into_response(),
+        Ok(_) => body::error(StatusCode::SERVICE_UNAVAILABLE, "chain_unavailable", "no chain answers"),
+        Err(fault) => body::fault(&fault),
+    }
+}
+
+async fn metrics(State(service): State<Service>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], (service.metrics)()).into_response()
+}
+
+async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], include_str!("openapi.json")).into_response()
+}

@@ -1,0 +1,124 @@
+//! What is known of a payment: by its id, or by the authorization that everybody who has the payload can name.
+
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use groat_core::books::SettlementState;
+use groat_core::payment::DialectId;
+use groat_core::ports::PaymentStatus;
+use groat_core::{Amount, Network, Offer, Payment, PaymentId};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Service;
+use super::body::{error, fault, json_body};
+
+pub(super) async fn by_id(State(service): State<Service>, Path(id): Path<String>) -> Response {
+    match PaymentId::parse(&id) {
+        Ok(id) => answer(&service, &id).await,
+        Err(problem) => error(StatusCode::BAD_REQUEST, "invalid_payment_id", &problem.to_string()),
+    }
+}
+
+/// An EIP-3009 authorization by what makes it unique.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Authorization {
+    network: String,
+    asset: String,
+    from: String,
+    nonce: String,
+}
+
+pub(super) async fn by_authorization(
+    State(service): State<Service>,
+    query: Result<Query<Authorization>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    let wrong = |message: &str| error(StatusCode::BAD_REQUEST, "invalid_query", message);
+    let Ok(Query(query)) = query else { return wrong("ask with network, asset, from and nonce") };
+    let Ok(network) = Network::parse(&query.network) else {
+        return wrong("network is a CAIP-2 or x402 v1 name");
+    };
+    let (payment, offer) = carrier(network, query);
+    let key = service
+        .mechanisms
+        .iter()
+        .filter(|mechanism| mechanism.speaks(&offer.network))
+        .find_map(|mechanism| mechanism.key(&payment, &offer).ok());
+    match key {
+        Some((key, _)) => answer(&service, &key.id()).await,
+        None => wrong("asset and from are accounts, nonce is 0x and 64 hex digits"),
+    }
+}
+
+/// The least payment and offer that a mechanism can read the key from.
+fn carrier(network: Network, query: Authorization) -> (Payment, Offer) {
+    let payment = Payment {
+        dialect: DialectId::new("x402-v2"),
+        scheme: "exact".to_owned(),
+        network: network.clone(),
+        proof: json!({
+            "authorization": {
+                "from": query.from, "to": query.asset, "value": "0",
+                "validAfter": "0", "validBefore": "0", "nonce": query.nonce,
+            },
+            "signature": "0x",
+        }),
+        accepted: None,
+        resource: None,
+        extensions: serde_json::Map::new(),
+    };
+    let offer = Offer {
+        scheme: "exact".to_owned(),
+        network,
+        pay_to: query.asset.clone(),
+        asset: query.asset,
+        amount: Amount::ZERO,
+        timeout_s: 0,
+        extra: serde_json::Map::new(),
+        price: None,
+        verbatim: None,
+    };
+    (payment, offer)
+}
+
+async fn answer(service: &Service, id: &PaymentId) -> Response {
+    match service.facilitator.status(id).await {
+        Ok(Some(status)) => json_body(StatusCode::OK, &write(&status)),
+        Ok(None) => {
+            error(StatusCode::NOT_FOUND, "payment_not_found", "this facilitator has never held this payment")
+        }
+        Err(trouble) => fault(&trouble),
+    }
+}
+
+fn write(status: &PaymentStatus) -> Value {
+    let mut body = json!({
+        "paymentId": status.id,
+        "payer": status.payer,
+        "payTo": status.pay_to,
+        "network": status.network,
+        "asset": status.asset,
+        "amount": status.amount,
+        "validBefore": status.valid_until,
+    });
+    let (word, transaction) = match &status.state {
+        SettlementState::Held => ("held", None),
+        SettlementState::Submitted { attempts } => {
+            ("submitted", attempts.last().map(|attempt| attempt.transaction.clone()))
+        }
+        SettlementState::Settled(settled) => {
+            body["blockNumber"] = settled.block.into();
+            body["submittedByOther"] = settled.by_other.into();
+            ("settled", Some(settled.transaction.clone()))
+        }
+        SettlementState::Failed { reason, transaction } => {
+            body["errorReason"] = reason.code().into();
+            ("failed", transaction.clone())
+        }
+        SettlementState::Released => ("released", None),
+    };
+    body["state"] = word.into();
+    body["transaction"] = transaction.map_or(Value::Null, Value::from);
+    body
+}

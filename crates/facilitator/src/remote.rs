@@ -1,0 +1,137 @@
+//! Somebody else's facilitator, over HTTP.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use groat_core::payment::ReceiptOutcome;
+use groat_core::ports::{Facilitator, Mechanism, PaymentStatus, Supported};
+use groat_core::{Claim, Failure, Fault, Offer, Payment, PaymentId, Receipt, Refusal, Timestamp};
+use groat_wire::facilitator::{SettleResponse, VerifyResponse, read_supported, write_request};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// A facilitator at a URL. What it says is compared with what was asked, never taken on trust alone.
+pub struct Remote {
+    http: reqwest::Client,
+    base: String,
+    mechanisms: Vec<Arc<dyn Mechanism>>,
+}
+
+/// Why a URL is no facilitator's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not the URL of a facilitator: write https://host/path")]
+pub struct RemoteError(String);
+
+/// Longest that a verdict may take (threat row G07).
+const VERIFY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest that a settlement may take; beyond it the outcome is unknown.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Largest answer that is read.
+const ANSWER_BYTES_MAX: usize = groat_wire::facilitator::BODY_SIZE_BYTES_MAX;
+
+impl Remote {
+    /// The facilitator at `base`. Redirects are not followed: they would carry payments elsewhere (threat row G08).
+    pub fn new(base: &str, mechanisms: Vec<Arc<dyn Mechanism>>) -> Result<Self, RemoteError> {
+        let wrong = || RemoteError(groat_core::reason::printable(base, 200));
+        let url: url::Url = base.parse().map_err(|_| wrong())?;
+        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+            return Err(wrong());
+        }
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(3))
+            .build()
+            .map_err(|_| wrong())?;
+        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), mechanisms })
+    }
+
+    async fn post(&self, path: &str, body: &Value, timeout: Duration) -> Result<Vec<u8>, Fault> {
+        let request = self.http.post(format!("{}{path}", self.base)).timeout(timeout);
+        let request = request.header(http::header::CONTENT_TYPE, "application/json").body(body.to_string());
+        Self::read(request.send().await).await
+    }
+
+    /// The body of an answer; its status says little, because some facilitators give verdicts with 4xx.
+    async fn read(answer: reqwest::Result<reqwest::Response>) -> Result<Vec<u8>, Fault> {
+        let trouble = |error: reqwest::Error| Fault::unavailable("facilitator", error.without_url());
+        let mut answer = answer.map_err(trouble)?;
+        if answer.status().is_redirection() {
+            return Err(Fault::garbled("facilitator", "it redirects, and payments are not sent elsewhere"));
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(trouble)? {
+            if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(Fault::garbled("facilitator", "its answer is too large"));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    fn mechanism(&self, offer: &Offer) -> Result<&dyn Mechanism, Failure> {
+        self.mechanisms
+            .iter()
+            .find(|mechanism| mechanism.scheme() == offer.scheme && mechanism.speaks(&offer.network))
+            .map(AsRef::as_ref)
+            .ok_or_else(|| groat_core::Reason::UnsupportedScheme.into())
+    }
+}
+
+#[async_trait]
+impl Facilitator for Remote {
+    async fn supported(&self) -> Result<Supported, Fault> {
+        let answer = self.http.get(format!("{}/supported", self.base)).timeout(VERIFY_TIMEOUT).send().await;
+        let bytes = Self::read(answer).await?;
+        read_supported(&bytes).map_err(|error| Fault::garbled("facilitator", error))
+    }
+
+    async fn verify(&self, payment: &Payment, offer: &Offer) -> Result<Claim, Failure> {
+        let mechanism = self.mechanism(offer)?;
+        let (key, valid_until) = mechanism.key(payment, offer)?;
+        let bytes = self.post("/verify", &write_request(payment, offer), VERIFY_TIMEOUT).await?;
+        match VerifyResponse::read(&bytes) {
+            Ok(VerifyResponse::Valid { payer }) => Ok(Claim {
+                key,
+                network: offer.network.clone(),
+                asset: offer.asset.clone(),
+                payer: payer.unwrap_or_default(),
+                pay_to: offer.pay_to.clone(),
+                amount: offer.amount,
+                valid_from: Timestamp::default(),
+                valid_until,
+            }),
+            Ok(VerifyResponse::Refused(refusal)) => Err(refusal.into()),
+            Err(error) => Err(Fault::garbled("facilitator", error).into()),
+        }
+    }
+
+    async fn settle(&self, payment: &Payment, offer: &Offer) -> Result<Receipt, Failure> {
+        self.mechanism(offer)?;
+        // From here on the money may move whatever we hear: no answer, or garbage, is "not known" (threat row G07).
+        let unknown = || Fault::Pending { transaction: None };
+        let bytes = match self.post("/settle", &write_request(payment, offer), SETTLE_TIMEOUT).await {
+            Ok(bytes) => bytes,
+            Err(fault) => {
+                tracing::warn!(%fault, "the facilitator did not answer a settlement");
+                return Err(unknown().into());
+            }
+        };
+        let SettleResponse { receipt, message } = SettleResponse::read(&bytes).map_err(|error| {
+            tracing::warn!(%error, "the facilitator answered a settlement with garbage");
+            unknown()
+        })?;
+        match receipt.outcome.clone() {
+            ReceiptOutcome::Settled if receipt.network != offer.network => {
+                Err(Fault::garbled("facilitator", "its receipt is of another network").into())
+            }
+            ReceiptOutcome::Settled => Ok(receipt),
+            ReceiptOutcome::Pending => Err(Fault::Pending { transaction: receipt.transaction }.into()),
+            ReceiptOutcome::Failed(reason) => Err(Refusal { reason, payer: receipt.payer, message }.into()),
+        }
+    }
+
+    /// The x402 facilitator API has no such question; ours answers `GET /payments/{id}`, others 404.
+    async fn status(&self, _id: &PaymentId) -> Result<Option<PaymentStatus>, Fault> {
+        Ok(None)
+    }
+}

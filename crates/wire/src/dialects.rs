@@ -1,0 +1,130 @@
+//! All dialects of one place, asked together.
+
+use std::sync::Arc;
+
+use groat_core::payment::DialectId;
+use groat_core::{Challenge, Offer, Payment, Reason, Receipt};
+use http::HeaderMap;
+
+use crate::{ChallengeParts, Dialect, WireError, x402_v1, x402_v2};
+
+/// Header fields that carry payments. Whoever forwards a request takes them away: they are as good as money.
+pub const PAYMENT_HEADERS: &[&str] = &[x402_v2::PAYMENT_HEADER, x402_v1::PAYMENT_HEADER];
+
+/// Header fields of responses that are ours alone: challenges and receipts, to be exposed to browsers (CORS) and
+/// taken away from what an upstream answers.
+pub const RESPONSE_HEADERS: &[&str] =
+    &[x402_v2::CHALLENGE_HEADER, x402_v2::RECEIPT_HEADER, x402_v1::RECEIPT_HEADER];
+
+/// The dialects spoken at one place, the preferred first.
+#[derive(Clone)]
+pub struct Dialects {
+    dialects: Vec<Arc<dyn Dialect>>,
+}
+
+impl Dialects {
+    /// These, in this order of precedence.
+    pub fn new(dialects: Vec<Arc<dyn Dialect>>) -> Self {
+        Self { dialects }
+    }
+
+    /// What a route speaks unless it says otherwise.
+    pub fn standard() -> Self {
+        Self::all()
+    }
+
+    /// Everything we speak. A new dialect is one line here.
+    pub fn all() -> Self {
+        Self::new(vec![
+            Arc::new(x402_v2::V2),            //
+            Arc::new(x402_v1::V1::default()), //
+        ])
+    }
+
+    /// The dialect with this name.
+    pub fn by_id(&self, id: &DialectId) -> Option<&dyn Dialect> {
+        self.iter().find(|dialect| dialect.id() == *id)
+    }
+
+    /// All of them, the preferred first.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Dialect> {
+        self.dialects.iter().map(AsRef::as_ref)
+    }
+
+    /// A 402 that speaks every dialect: all header fields, and one body with the members of all.
+    pub fn write_challenge(&self, challenge: &Challenge) -> ChallengeParts {
+        let mut parts = ChallengeParts::default();
+        self.iter().for_each(|dialect| dialect.write_challenge(challenge, &mut parts));
+        parts
+    }
+
+    /// Reads a 402 in the preferred dialect that it speaks.
+    pub fn read_challenge(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Option<(DialectId, Challenge)>, WireError> {
+        self.first(|dialect| Ok(dialect.read_challenge(headers, body)?.map(|read| (dialect.id(), read))))
+    }
+
+    /// Reads the payment of a request. More than one is ambiguous, whatever they are (threat row H07).
+    pub fn read_payment(&self, headers: &HeaderMap) -> Result<Option<Payment>, WireError> {
+        let fields = PAYMENT_HEADERS.iter().map(|name| headers.get_all(*name).iter().count());
+        if fields.sum::<usize>() > 1 {
+            return Err(WireError::Ambiguous);
+        }
+        self.first(|dialect| dialect.read_payment(headers))
+    }
+
+    /// The offer that the payment accepts, under the rules of its dialect.
+    pub fn choose<'c>(&self, payment: &Payment, challenge: &'c Challenge) -> Result<&'c Offer, Reason> {
+        self.by_id(&payment.dialect).ok_or(Reason::NoMatchingRequirements)?.choose(payment, challenge)
+    }
+
+    /// The payment with what its dialect wants a buyer to repeat of the challenge.
+    pub fn accept(&self, payment: Payment, challenge: &Challenge, offer: &Offer) -> Payment {
+        match self.by_id(&payment.dialect) {
+            Some(dialect) => dialect.accept(payment, challenge, offer),
+            None => payment,
+        }
+    }
+
+    /// Adds a payment to a request, in its dialect.
+    pub fn write_payment(&self, payment: &Payment, headers: &mut HeaderMap) -> Result<(), WireError> {
+        let dialect = self.by_id(&payment.dialect);
+        dialect
+            .ok_or_else(|| WireError::malformed("payment", "its dialect is not spoken here"))?
+            .write_payment(payment, headers)
+    }
+
+    /// Adds a receipt for a payment of this dialect: always version 2 of x402, and the payment's own language.
+    pub fn write_receipt(&self, payment_dialect: &DialectId, receipt: &Receipt, headers: &mut HeaderMap) {
+        self.iter()
+            .filter(|dialect| dialect.id() == x402_v2::ID || dialect.id() == *payment_dialect)
+            .for_each(|dialect| dialect.write_receipt(receipt, headers));
+    }
+
+    /// Reads the receipt of a response.
+    pub fn read_receipt(&self, headers: &HeaderMap) -> Result<Option<Receipt>, WireError> {
+        self.first(|dialect| dialect.read_receipt(headers))
+    }
+
+    fn first<T>(
+        &self,
+        read: impl Fn(&dyn Dialect) -> Result<Option<T>, WireError>,
+    ) -> Result<Option<T>, WireError> {
+        self.iter().find_map(|dialect| read(dialect).transpose()).transpose()
+    }
+}
+
+impl Default for Dialects {
+    fn default() -> Self {
+        Self::standard()
+    }
+}
+
+impl std::fmt::Debug for Dialects {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter().map(Dialect::id)).finish()
+    }
+}
