@@ -87,6 +87,8 @@ impl Rpc {
     /// A node over HTTP. No redirects are followed (threat row G08).
     pub fn http(url: &str, timeout: Duration) -> Result<Self, String> {
         let parsed: url::Url = url.parse().map_err(|_| format!("`{url}` is not a URL"))?;
+        // Whoever came first has chosen the TLS provider; any will do.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(3))

@@ -20,7 +20,8 @@ pub(super) struct Flight(watch::Receiver<Progress>);
 /// The pilot's side. Dropping it ends the flight.
 #[derive(Debug)]
 pub(super) struct Landing {
-    id: PaymentId,
+    /// `None` once the flight is off the list.
+    id: Option<PaymentId>,
     progress: watch::Sender<Progress>,
     flights: Flights,
 }
@@ -51,7 +52,7 @@ impl Flights {
         let (progress, receiver) = watch::channel(Progress::default());
         let flight = Flight(receiver);
         flights.insert(id, flight.clone());
-        start(Landing { id, progress, flights: self.clone() });
+        start(Landing { id: Some(id), progress, flights: self.clone() });
         Ok(flight)
     }
 }
@@ -80,14 +81,21 @@ impl Landing {
         self.progress.send_modify(|progress| progress.transaction = Some(transaction.to_owned()));
     }
 
-    /// Ends the flight.
-    pub(super) fn end(self, end: Result<Receipt, Failure>) {
+    /// Ends the flight. It is taken off the list first: whoever asks after the end begins anew from the book.
+    pub(super) fn end(mut self, end: Result<Receipt, Failure>) {
+        self.unlist();
         self.progress.send_modify(|progress| progress.end = Some(end));
+    }
+
+    fn unlist(&mut self) {
+        if let Some(id) = self.id.take() {
+            self.flights.lock().remove(&id);
+        }
     }
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        self.flights.lock().remove(&self.id);
+        self.unlist();
     }
 }

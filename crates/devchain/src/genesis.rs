@@ -1,0 +1,79 @@
+//! The first state: our contracts at their addresses, and the accounts that everybody has the keys of.
+
+use alloy_primitives::{Address, Bytes, U256, address, bytes};
+use alloy_sol_types::{SolCall, sol};
+use serde_json::Value;
+
+use crate::chain::Node;
+use crate::{Config, USDC, exec, transaction};
+
+sol! {
+    interface Token {
+        function mint(address to, uint256 value) external;
+        function balanceOf(address account) external view returns (uint256);
+    }
+}
+
+/// The ten accounts of the mnemonic "test test test test test test test test test test test junk".
+const RICH: [Address; 10] = [
+    address!("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"),
+    address!("0x70997970C51812dc3A010C7d01b50e0d17dc79C8"),
+    address!("0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"),
+    address!("0x90F79bf6EB2c4f870365E785982E1f101E93b906"),
+    address!("0x15d34AAf54267DB7D7c367839AAf71A00a2C6A65"),
+    address!("0x9965507D1a55bcC2695C58ba16FB37d819B0A4dc"),
+    address!("0x976EA74026E726554dB657fA54763abd0C3a0aa9"),
+    address!("0x14dC79964da2C08b23698B3D3cc7Ca32193d9955"),
+    address!("0x23618e81E3f5cdF7f54C3d65f7FBc0aBf5B21E8f"),
+    address!("0xa0Ee7A142d267C1f36714E4a8F75612F20a79720"),
+];
+
+/// The CREATE2 deployer that is on every chain, and its runtime code.
+const DEPLOYER: Address = address!("0x4e59b44847b379578588920cA78FbF26c0B4956C");
+const DEPLOYER_CODE: Bytes = bytes!(
+    "0x7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe03601600081602082378035828234f58015156039578182fd5b8082525050506014600cf3"
+);
+
+/// Our contracts, compiled; `contracts/README.md` says from what.
+const ARTIFACTS: &[(&str, &str)] = &[
+    ("Usdc", include_str!("../../../contracts/artifacts/Usdc.json")),
+    ("Multicall3", include_str!("../../../contracts/artifacts/Multicall3.json")),
+];
+const ADDRESSES: &str = include_str!("../../../contracts/addresses.json");
+
+/// A chain in its first state.
+pub(crate) fn node(config: Config) -> Node {
+    let mut node = Node::new(config);
+    let addresses: Value = serde_json::from_str(ADDRESSES).unwrap_or_default();
+    for (name, artifact) in ARTIFACTS {
+        let artifact: Value = serde_json::from_str(artifact).unwrap_or_default();
+        let code = artifact["deployedBytecode"].as_str().and_then(|code| code.parse::<Bytes>().ok());
+        let address = addresses[*name].as_str().and_then(|address| address.parse::<Address>().ok());
+        if let (Some(code), Some(address)) = (code, address) {
+            node.ledger.set_code(address, code);
+        }
+    }
+    node.ledger.set_code(DEPLOYER, DEPLOYER_CODE);
+    for account in RICH {
+        node.ledger.set_balance(account, U256::from(10_000) * U256::from(10).pow(U256::from(18)));
+    }
+    mint_usdc(&mut node, RICH[0], U256::from(1_000_000_000_000u64));
+    node
+}
+
+/// Runs the token's own `mint`, outside of any block.
+pub(crate) fn mint_usdc(node: &mut Node, account: Address, units: U256) {
+    let data = Token::mintCall { to: account, value: units }.abi_encode().into();
+    let tx = transaction::call_env(Address::ZERO, Some(USDC), data, U256::ZERO, crate::chain::BLOCK_GAS, 0);
+    if let Ok(done) = exec::call(&node.ledger, node.config.chain_id, node.head_env(), tx)
+        && done.result.is_success()
+    {
+        node.ledger.commit(done.state);
+    }
+}
+
+/// Asks the token.
+pub(crate) fn usdc_balance(node: &Node, account: Address) -> U256 {
+    let answer = node.call(USDC, Token::balanceOfCall { account }.abi_encode().into());
+    answer.ok().and_then(|data| Token::balanceOfCall::abi_decode_returns(&data).ok()).unwrap_or_default()
+}

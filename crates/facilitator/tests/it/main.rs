@@ -1,0 +1,5 @@
+//! The engine and its service on the embedded chain: real signatures, real transactions.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod settle;
+mod world;
