@@ -1,0 +1,281 @@
+//! From an HTTP request to an answer: who is not paying, who pays wrongly, and who is let in.
+//!
+//! Nothing here acts: the book, the facilitator and the handler are touched only by the task that `let_in` starts.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use groat_core::payment::Fingerprint;
+use groat_core::{Challenge, Offer, Payment, PaymentId, Reason, Timestamp};
+use groat_wire::{PAYMENT_HEADERS, RESPONSE_HEADERS, WireError};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH,
+    ORIGIN, RANGE, UPGRADE, VARY,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use tokio::sync::{oneshot, watch};
+use tower::ServiceExt;
+
+use super::desk::Desk;
+use super::flights::{Prints, Seat, Ticket};
+use super::handler::{self, Collected, Trouble};
+use super::work::{Order, Work};
+use super::{Inner, Reply, challenge, strip_request};
+use crate::canonical::{UrlFault, request_url, same_resource};
+use crate::route::{Pricing, Route};
+use crate::view::RequestView;
+
+/// Answers a request to a priced route.
+pub(crate) async fn admit(
+    route: Arc<Route>,
+    request: Request<Body>,
+    inner: impl FnOnce() -> Inner,
+) -> Response<Body> {
+    let head = request.method() == Method::HEAD;
+    let origin = request.headers().get(ORIGIN).cloned();
+    let shop = route.shop.clone();
+    let mut response = match decide(route, request, inner).await {
+        Ok(response) => response,
+        Err(reply) => reply.response(),
+    };
+    if head {
+        *response.body_mut() = Body::empty();
+    }
+    if let Some(allowed) = origin.as_ref().and_then(|origin| shop.cors.allows(origin.to_str().ok()?))
+        && let Ok(allowed) = HeaderValue::from_str(allowed)
+    {
+        let headers = response.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+        headers.append(VARY, HeaderValue::from_static("Origin"));
+        if let Ok(exposed) = HeaderValue::from_str(&RESPONSE_HEADERS.join(", ")) {
+            headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
+        }
+    }
+    response
+}
+
+async fn decide(
+    route: Arc<Route>,
+    request: Request<Body>,
+    inner: impl FnOnce() -> Inner,
+) -> Result<Response<Body>, Reply> {
+    let (mut parts, body) = request.into_parts();
+    if is_preflight(&parts) {
+        return Ok(preflight(&route, parts, inner).await);
+    }
+    refuse_upgrade(&parts.method, &parts.headers)?;
+    let url = request_url(&parts, route.shop.public_url.as_ref()).map_err(wrong_host)?;
+
+    let read = route.shop.dialects.read_payment(&parts.headers);
+    if let (Ok(None), Pricing::Fixed(offers)) = (&read, &route.pricing) {
+        return Ok(unpaid(&route, &url, offers));
+    }
+    strip_request(&mut parts.headers);
+    let view = || {
+        // The price of a request must not depend on its payment.
+        RequestView::new(parts.method.clone(), parts.uri.clone(), url.clone(), parts.headers.clone())
+    };
+    let offers = route.offers(view).await.map_err(no_price)?.into_owned();
+    let challenge = route.challenge(&url, offers);
+    let payment = match read {
+        Ok(Some(payment)) => payment,
+        Ok(None) => {
+            let status = StatusCode::PAYMENT_REQUIRED;
+            return Err(challenge::encode(&route.shop.dialects, status, &challenge, None));
+        }
+        Err(error) => return Err(unreadable(&route, &challenge, &error)),
+    };
+
+    let desk = Desk { route, challenge, dialect: payment.dialect.clone(), network: payment.network.clone() };
+    let (offer, id, valid_until) = identify(&desk, &payment, &url)?;
+    let body = read_body(&desk.route, &parts, body).await?;
+    let prints = Prints { payment: payment.fingerprint(), request: fingerprint(&parts, &url, &body) };
+    let order = Order { desk, payment, offer, id, valid_until, prints, parts, body };
+    let_in(order, inner()).await
+}
+
+/// The challenge to an unpaid request: the cheapest answer there is, because anybody may ask for it.
+fn unpaid(route: &Route, url: &str, offers: &[Offer]) -> Response<Body> {
+    let url = route.resource_url(url);
+    if let Some(reply) = route.cache.find(url) {
+        return reply.response();
+    }
+    let challenge = route.challenge(url, offers.to_vec());
+    let reply = challenge::encode(&route.shop.dialects, StatusCode::PAYMENT_REQUIRED, &challenge, None);
+    let reply = Arc::new(reply);
+    route.cache.keep(url, &reply);
+    reply.response()
+}
+
+/// Which offer is paid, and what makes the payment unique.
+fn identify(desk: &Desk, payment: &Payment, url: &str) -> Result<(Offer, PaymentId, Timestamp), Reply> {
+    let refuse = |reason: Reason| desk.refused(&reason.into());
+    let shop = &desk.route.shop;
+    let offer = shop.dialects.choose(payment, &desk.challenge).map_err(refuse)?;
+    check_resource(desk, payment, url).map_err(refuse)?;
+    let mechanism = shop.mechanism(offer).ok_or_else(|| refuse(Reason::UnsupportedScheme))?;
+    match mechanism.key(payment, offer) {
+        Ok((key, valid_until)) => Ok((offer.clone(), key.id(), valid_until)),
+        Err(reason @ Reason::InvalidPayload) => {
+            Err(desk.again(StatusCode::BAD_REQUEST, reason.code(), Some("the proof cannot be read")))
+        }
+        Err(reason) => Err(refuse(reason)),
+    }
+}
+
+/// A payment that names what it is for buys nothing else (threat rows B01, R04).
+fn check_resource(desk: &Desk, payment: &Payment, url: &str) -> Result<(), Reason> {
+    let Some(resource) = &payment.resource else { return Ok(()) };
+    let named = resource.as_str().or_else(|| resource.get("url")?.as_str());
+    let route = &desk.route;
+    // Without a public URL our own name is only what the client called us.
+    let with_origin = route.shop.public_url.is_some() || route.resource.is_some();
+    match named {
+        Some(named) if same_resource(named, route.resource_url(url), with_origin) => Ok(()),
+        _ => Err(Reason::ResourceMismatch),
+    }
+}
+
+/// The whole body, so that the request has a fingerprint and can be run again after a crash.
+async fn read_body(route: &Route, parts: &Parts, body: Body) -> Result<Bytes, Reply> {
+    let limits = &route.shop.limits;
+    let too_large = || {
+        let message = format!("the body of a paid request may have {} bytes", limits.request_size_bytes_max);
+        Reply::error(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", &message)
+    };
+    let told = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if told.is_some_and(|length| length > limits.request_size_bytes_max as u64) {
+        return Err(too_large());
+    }
+    let limit = Duration::from_secs(limits.request_timeout_s);
+    match handler::collect(body, limits.request_size_bytes_max, limit).await {
+        Ok(Collected::Whole(bytes)) => Ok(bytes),
+        Ok(Collected::Larger(..)) => Err(too_large()),
+        Err(Trouble::TimedOut) => {
+            Err(Reply::error(StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body did not arrive"))
+        }
+        Err(_) => Err(Reply::error(StatusCode::BAD_REQUEST, "request_broken", "the body broke off")),
+    }
+}
+
+fn fingerprint(parts: &Parts, url: &str, body: &[u8]) -> Fingerprint {
+    // A slice is another answer than the whole (threat row H19).
+    let range = parts.headers.get(RANGE).map_or(&[][..], HeaderValue::as_bytes);
+    Fingerprint::of(&[parts.method.as_str().as_bytes(), url.as_bytes(), range, body])
+}
+
+/// Starts the work, or waits for the same work that is already under way.
+async fn let_in(order: Order, inner: Inner) -> Result<Response<Body>, Reply> {
+    let shop = order.desk.route.shop.clone();
+    match shop.flights.board(order.id, &order.prints) {
+        Seat::Lead(ticket) => {
+            let (live, answer) = oneshot::channel();
+            let lost = order.desk.pending(None);
+            tokio::spawn(work(Work::new(order, inner, live), ticket));
+            answer.await.map_err(|_| lost)
+        }
+        Seat::Follow(mut reply) => {
+            let limit = Duration::from_secs(shop.limits.wait_timeout_s);
+            match tokio::time::timeout(limit, landed(&mut reply)).await {
+                Ok(Some(reply)) => Ok(reply.response()),
+                Ok(None) => Err(order.desk.pending(None)),
+                Err(_) => Err(order.desk.in_progress()),
+            }
+        }
+        Seat::Taken => Err(order.desk.in_progress()),
+        Seat::Full => {
+            let message =
+                "too many payments are in work: nothing was taken, send the same request again later";
+            Err(Reply::error(StatusCode::SERVICE_UNAVAILABLE, "busy", message).retry_after(2))
+        }
+    }
+}
+
+async fn work(mut work: Work, ticket: Ticket) {
+    let reply = match AssertUnwindSafe(work.run()).catch_unwind().await {
+        Ok(reply) => reply,
+        Err(_) => {
+            tracing::error!("the work on a payment panicked: this is a bug");
+            work.lost()
+        }
+    };
+    work.deliver(&reply);
+    ticket.land(reply);
+}
+
+async fn landed(reply: &mut watch::Receiver<Option<Arc<Reply>>>) -> Option<Arc<Reply>> {
+    reply.wait_for(Option::is_some).await.ok().and_then(|reply| reply.clone())
+}
+
+fn is_preflight(parts: &Parts) -> bool {
+    parts.method == Method::OPTIONS
+        && parts.headers.contains_key(ORIGIN)
+        && parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// A preflight costs nothing and runs nothing, unless the operator lets it through (threat row H15).
+async fn preflight(route: &Route, mut parts: Parts, inner: impl FnOnce() -> Inner) -> Response<Body> {
+    if route.shop.pass_preflight {
+        strip_request(&mut parts.headers);
+        let passed = inner().oneshot(Request::from_parts(parts, Body::empty())).await;
+        return passed.unwrap_or_else(|_| Trouble::Failed.reply().response());
+    }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    if let Some(method) = parts.headers.get(ACCESS_CONTROL_REQUEST_METHOD) {
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, method.clone());
+    }
+    // The official fetch client sends the last of these on requests, by mistake.
+    let ours = ["Authorization", "Content-Type", "SIGN-IN-WITH-X", "Access-Control-Expose-Headers"];
+    let allowed: Vec<&str> = PAYMENT_HEADERS.iter().copied().chain(ours).collect();
+    if let Ok(allowed) = HeaderValue::from_str(&allowed.join(", ")) {
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
+    }
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    response
+}
+
+/// One payment buys one answer, not an open line (threat rows H12, H21). An offer of h2c may be ignored.
+pub(crate) fn refuse_upgrade(method: &Method, headers: &HeaderMap) -> Result<(), Reply> {
+    if method == Method::CONNECT {
+        return Err(Reply::error(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "no tunnels here"));
+    }
+    let wanted = headers.get_all(UPGRADE).iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
+    let other =
+        wanted.map(<[u8]>::trim_ascii).any(|name| !name.is_empty() && !name.eq_ignore_ascii_case(b"h2c"));
+    if other {
+        let message = "a paid route answers requests; it does not change protocols";
+        return Err(Reply::error(StatusCode::NOT_IMPLEMENTED, "upgrade_not_supported", message));
+    }
+    Ok(())
+}
+
+fn wrong_host(fault: UrlFault) -> Reply {
+    let status = match fault {
+        UrlFault::TwoHosts => StatusCode::BAD_REQUEST,
+        UrlFault::NotOurs => StatusCode::MISDIRECTED_REQUEST,
+    };
+    Reply::error(status, "wrong_host", &fault.to_string())
+}
+
+fn no_price(problem: String) -> Reply {
+    tracing::error!(%problem, "a price cannot be told");
+    let message = "the price of this request cannot be told: nothing was taken";
+    Reply::error(StatusCode::INTERNAL_SERVER_ERROR, "price_unavailable", message)
+}
+
+fn unreadable(route: &Route, challenge: &Challenge, error: &WireError) -> Reply {
+    let status = match error {
+        WireError::TooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        WireError::Malformed { .. } | WireError::Ambiguous => StatusCode::BAD_REQUEST,
+    };
+    let challenge = Challenge { error: Reason::InvalidPayload.code().to_owned(), ..challenge.clone() };
+    challenge::encode(&route.shop.dialects, status, &challenge, Some(&error.to_string()))
+}

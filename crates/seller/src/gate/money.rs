@@ -1,0 +1,173 @@
+//! What a gate asks a facilitator, and how far it believes the answer.
+
+use std::time::Duration;
+
+use groat_core::books::SettlementState;
+use groat_core::payment::ReceiptOutcome;
+use groat_core::{
+    Claim, Failure, Fault, Offer, Payment, PaymentId, Reason, Receipt, Refusal, Timestamp, Verified,
+};
+use tokio::time::timeout;
+
+use crate::config::late;
+use crate::pay::Shop;
+
+/// How a settlement ended, as far as is known.
+pub(crate) enum Settlement {
+    /// The money has moved.
+    Settled(Receipt),
+    /// It certainly has not.
+    Refused(Refusal),
+    /// Nobody knows.
+    Pending(Option<String>),
+}
+
+/// What is known of the money before anything is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// It has moved.
+    Settled(Receipt),
+    /// It may be on its way.
+    Moving(Option<String>),
+    /// It has not moved.
+    Still,
+    /// It was tried, and it has not moved.
+    Failed(Reason),
+    /// The facilitator cannot say.
+    Unknown,
+}
+
+/// One payment and who to ask about it.
+pub(crate) struct Till<'a> {
+    pub(crate) shop: &'a Shop,
+    pub(crate) id: PaymentId,
+    pub(crate) payment: &'a Payment,
+    pub(crate) offer: &'a Offer,
+}
+
+impl Till<'_> {
+    /// Whether the payment would settle now. The claim is compared with the offer here as well: a facilitator that
+    /// says yes to something else is not believed (threat row G05).
+    pub(crate) async fn verify(&self) -> Result<Claim, Failure> {
+        let seconds = self.shop.limits.verify_timeout_s;
+        let asked = self.shop.facilitator.verify(self.payment, self.offer);
+        let claim = match timeout(Duration::from_secs(seconds), asked).await {
+            Ok(answer) => answer?,
+            Err(_) => return Err(late("facilitator", seconds).into()),
+        };
+        if claim.key.id() != self.id {
+            return Err(Fault::garbled("facilitator", "it verified another payment").into());
+        }
+        let same_account = |one: &str, other: &str| {
+            self.shop.mechanism(self.offer).is_some_and(|mechanism| mechanism.same_account(one, other))
+        };
+        match Verified::compare(claim, self.offer, same_account) {
+            Ok(verified) => Ok(verified.into_parts().0),
+            Err(reason) => Err(Fault::garbled("facilitator", format_args!("its claim: {reason}")).into()),
+        }
+    }
+
+    /// Moves the money. `asked_before` says that an earlier call may have ended without an answer: then a refusal
+    /// alone proves nothing, because to a facilitator without memory a payment that was taken looks used.
+    pub(crate) async fn settle(&self, mut asked_before: bool) -> Settlement {
+        let mut transaction = None;
+        for attempt in 0..2 {
+            if attempt > 0 {
+                tokio::time::sleep(Duration::from_millis(self.shop.limits.settle_again_after_ms)).await;
+            }
+            match self.settle_once().await {
+                Ok(receipt) => return Settlement::Settled(receipt),
+                Err(Failure::Refused(refusal)) if asked_before => {
+                    return self.doubt(refusal, transaction).await;
+                }
+                Err(Failure::Refused(refusal)) => return Settlement::Refused(refusal),
+                Err(Failure::Fault(Fault::Pending { transaction: told })) => {
+                    transaction = told.or(transaction);
+                    asked_before = true;
+                }
+                // The call may have arrived: this is as unknown as a pending one.
+                Err(Failure::Fault(fault)) => {
+                    tracing::warn!(%fault, payment = %self.id, "the settlement is unknown");
+                    return Settlement::Pending(transaction);
+                }
+            }
+        }
+        Settlement::Pending(transaction)
+    }
+
+    async fn settle_once(&self) -> Result<Receipt, Failure> {
+        let limit = Duration::from_secs(self.shop.limits.settle_timeout_s);
+        let asked = self.shop.facilitator.settle(self.payment, self.offer);
+        let Ok(answer) = timeout(limit, asked).await else {
+            return Err(Fault::Pending { transaction: None }.into());
+        };
+        let receipt = match answer {
+            Err(Failure::Refused(refusal)) if refusal.reason == Reason::SettlementPending => {
+                return Err(Fault::Pending { transaction: None }.into());
+            }
+            other => other?,
+        };
+        match &receipt.outcome {
+            ReceiptOutcome::Failed(reason) => Err(reason.clone().into()),
+            ReceiptOutcome::Pending => Err(Fault::Pending { transaction: receipt.transaction }.into()),
+            ReceiptOutcome::Settled if !self.fits(&receipt) => {
+                tracing::error!(payment = %self.id, "the facilitator's receipt is for another payment");
+                Err(Fault::Pending { transaction: receipt.transaction }.into())
+            }
+            ReceiptOutcome::Settled => Ok(receipt),
+        }
+    }
+
+    /// Whether a receipt can be for this payment (threat row G06).
+    fn fits(&self, receipt: &Receipt) -> bool {
+        receipt.network == self.offer.network
+            && receipt.amount.is_none_or(|amount| amount == self.offer.amount)
+    }
+
+    async fn doubt(&self, refusal: Refusal, transaction: Option<String>) -> Settlement {
+        match self.known().await {
+            Known::Settled(receipt) => Settlement::Settled(receipt),
+            Known::Still | Known::Failed(_) => Settlement::Refused(refusal),
+            Known::Moving(told) => Settlement::Pending(told.or(transaction)),
+            Known::Unknown => Settlement::Pending(transaction),
+        }
+    }
+
+    /// What the facilitator's book says.
+    pub(crate) async fn known(&self) -> Known {
+        known(self.shop, &self.id).await
+    }
+}
+
+/// What the facilitator's book says of a payment.
+pub(crate) async fn known(shop: &Shop, id: &PaymentId) -> Known {
+    let limit = Duration::from_secs(shop.limits.verify_timeout_s);
+    let status = match timeout(limit, shop.facilitator.status(id)).await {
+        Ok(Ok(Some(status))) => status,
+        Ok(Ok(None)) => return Known::Still,
+        Ok(Err(_)) | Err(_) => return Known::Unknown,
+    };
+    match status.state {
+        SettlementState::Settled(settled) => Known::Settled(Receipt {
+            outcome: ReceiptOutcome::Settled,
+            network: status.network,
+            transaction: Some(settled.transaction),
+            payer: Some(status.payer),
+            amount: None,
+        }),
+        SettlementState::Submitted { attempts } => {
+            Known::Moving(attempts.last().map(|attempt| attempt.transaction.clone()))
+        }
+        // Whoever holds it may be about to submit it.
+        SettlementState::Held => Known::Moving(None),
+        SettlementState::Failed { reason, .. } => Known::Failed(reason),
+        SettlementState::Released => Known::Still,
+    }
+}
+
+/// The end of a sale's retention: after the authorization is dead on chain, plus the time that answers are kept.
+pub(crate) fn keep_until(shop: &Shop, valid_until: Timestamp) -> Timestamp {
+    // A payment may claim to be good forever; the book need not believe it.
+    let horizon = shop.now().plus(366 * 86_400);
+    Timestamp(valid_until.0.min(horizon.0)).plus(shop.limits.keep_answer_s)
+}

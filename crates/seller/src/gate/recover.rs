@@ -1,0 +1,55 @@
+//! After a start: what a crash left open is finished as far as that is possible without the buyer.
+
+use groat_core::Fault;
+use groat_core::books::{Aggregate, SaleEvent, SaleState};
+
+use super::money::{self, Known};
+use super::sales::Held;
+use crate::pay::Shop;
+
+/// What [`crate::Pay::recover`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Recovered {
+    /// Sales that were finished: the money had moved, or definitely had not.
+    pub finished: u64,
+    /// Sales that stay open until the buyer sends the payment again.
+    pub open: u64,
+}
+
+const PAGE: usize = 256;
+
+/// Goes once through all open sales. A buyer that resends meanwhile is served as always: whoever writes first wins.
+pub(crate) async fn recover(shop: &Shop) -> Result<Recovered, Fault> {
+    let mut found = Recovered::default();
+    let mut after: Option<String> = None;
+    loop {
+        let page = shop.sales.open(after.as_deref(), PAGE).await?;
+        let Some(last) = page.last() else { return Ok(found) };
+        after = Some(last.sale().id.to_string());
+        for held in page {
+            if finish(shop, held).await? {
+                found.finished += 1;
+            } else {
+                found.open += 1;
+            }
+        }
+    }
+}
+
+async fn finish(shop: &Shop, held: Held) -> Result<bool, Fault> {
+    let id = held.sale().id;
+    if shop.now().since(held.sale().held_at) < shop.limits.lease_s {
+        return Ok(false);
+    }
+    let event = match (&held.sale().state, money::known(shop, &id).await) {
+        (SaleState::Held { .. } | SaleState::Served { .. }, Known::Settled(receipt)) => {
+            SaleEvent::Pay(receipt)
+        }
+        (SaleState::Held { .. }, Known::Still | Known::Failed(_)) => SaleEvent::Release,
+        (SaleState::Served { .. }, Known::Failed(reason)) => SaleEvent::Refuse(reason),
+        // Unknown money, an answer that lies ready, or a paid run that only the buyer's request can repeat.
+        _ => return Ok(false),
+    };
+    let applied = shop.sales.apply(held, event, shop.now()).await?;
+    Ok(applied.is_some_and(|held| held.sale().is_final()))
+}

@@ -1,0 +1,371 @@
+//! The paid part of a request, from the hold to the answer: one step per state of the sale.
+//!
+//! It runs in a task of its own, so a client that leaves cancels nothing. It goes on from whatever state it finds,
+//! so a crash between two steps is mended by the buyer's resend (kill points KP0–KP12).
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use groat_core::books::{Sale, SaleEvent, SaleState};
+use groat_core::{Failure, Fault, Offer, Payment, PaymentId, Reason, Receipt, Timestamp};
+use http::header::CONTENT_LENGTH;
+use http::request::Parts;
+use http::{Request, Response};
+use tokio::sync::oneshot;
+
+use super::desk::Desk;
+use super::flights::Prints;
+use super::handler::{self, Collected, Trouble};
+use super::money::{self, Known, Settlement, Till};
+use super::sales::Held;
+use super::{Inner, Reply, relay, reply, strip_response};
+use crate::paid::Paid;
+
+/// One paid request, complete.
+pub(crate) struct Order {
+    pub(crate) desk: Desk,
+    pub(crate) payment: Payment,
+    pub(crate) offer: Offer,
+    pub(crate) id: PaymentId,
+    pub(crate) valid_until: Timestamp,
+    pub(crate) prints: Prints,
+    /// The request with payments and tricks taken off, and its body.
+    pub(crate) parts: Parts,
+    pub(crate) body: Bytes,
+}
+
+/// Works one order off.
+pub(crate) struct Work {
+    order: Order,
+    inner: Inner,
+    /// The client that came first; a stream goes to it directly.
+    live: Option<oneshot::Sender<Response<Body>>>,
+    payer: Option<String>,
+    /// Whether the sale was found unfinished in the book.
+    resumed: bool,
+}
+
+/// The next state, or the answer that ends the work.
+type Step = Result<Held, Reply>;
+
+impl Work {
+    pub(crate) fn new(order: Order, inner: Inner, live: oneshot::Sender<Response<Body>>) -> Self {
+        Self { order, inner, live: Some(live), payer: None, resumed: false }
+    }
+
+    /// Does all there is to do and says the answer.
+    pub(crate) async fn run(&mut self) -> Reply {
+        let mut held = match self.hold().await {
+            Ok(held) => held,
+            Err(reply) => return reply,
+        };
+        loop {
+            match self.step(held).await {
+                Ok(next) => held = next,
+                Err(reply) => return reply,
+            }
+        }
+    }
+
+    /// Gives the answer to the client that came first, unless it got a stream.
+    pub(crate) fn deliver(&mut self, reply: &Reply) {
+        if let Some(live) = self.live.take() {
+            // A client that has left comes back for it.
+            let _ = live.send(reply.response());
+        }
+    }
+
+    /// What is said when the work itself has a bug: nobody knows how far it came.
+    pub(crate) fn lost(&self) -> Reply {
+        self.order.desk.pending(None)
+    }
+
+    /// Asks the book before the chain: on chain a payment that was taken looks used.
+    async fn hold(&mut self) -> Step {
+        let sales = self.sales();
+        let fault = |fault: Fault| self.order.desk.fault(&fault);
+        if let Some(held) = sales.load(&self.order.id).await.map_err(fault)? {
+            return self.adopt(held);
+        }
+        let now = self.order.desk.route.shop.now();
+        let sale = Sale {
+            id: self.order.id,
+            payment: self.order.prints.payment.clone(),
+            request: self.order.prints.request.clone(),
+            route: format!("{} {}", self.order.parts.method, self.order.parts.uri.path()),
+            held_at: now,
+            keep_until: money::keep_until(&self.order.desk.route.shop, self.order.valid_until),
+            state: SaleState::Held { started: false },
+        };
+        match sales.create(sale).await.map_err(fault)? {
+            Some(held) => Ok(held),
+            // Another instance was faster.
+            None => Err(self.order.desk.in_progress()),
+        }
+    }
+
+    fn adopt(&mut self, held: Held) -> Step {
+        let sale = held.sale();
+        let same = sale.payment == self.order.prints.payment && sale.request == self.order.prints.request;
+        let desk = &self.order.desk;
+        match &sale.state {
+            SaleState::Released => Ok(held),
+            SaleState::Withheld { .. } => Ok(held),
+            SaleState::Done { .. } if same => Ok(held),
+            SaleState::Done { .. } => Err(desk.refused(&Reason::PaymentAlreadyUsed.into())),
+            // Open, and perhaps paid: not for another request, and not a reason to sign again.
+            _ if !same => Err(desk.in_progress()),
+            _ if desk.route.shop.now().since(sale.held_at) < desk.route.shop.limits.lease_s => {
+                Err(desk.in_progress())
+            }
+            _ => {
+                self.resumed = true;
+                Ok(held)
+            }
+        }
+    }
+
+    async fn step(&mut self, held: Held) -> Step {
+        let safe = self.order.parts.method.is_safe();
+        match held.sale().state.clone() {
+            SaleState::Released => {
+                let Prints { payment, request } = self.order.prints.clone();
+                self.apply(held, SaleEvent::Hold { payment, request }).await
+            }
+            SaleState::Held { started: true } if !safe => Err(self.abandon(held).await),
+            SaleState::Held { started } => {
+                let first = self.order.desk.route.settle.first(&self.order.parts.method);
+                if first && !started {
+                    self.pay_first(held).await
+                } else {
+                    self.serve_first(held, started).await
+                }
+            }
+            SaleState::Served { .. } => self.take_money(held).await,
+            SaleState::Paid { receipt, started: false } => {
+                let held = self.apply_paid(held, SaleEvent::Start, &receipt).await?;
+                self.serve_paid(held, receipt).await
+            }
+            SaleState::Paid { receipt, started: true } if safe => self.serve_paid(held, receipt).await,
+            SaleState::Paid { receipt, .. } => Err(self.order.desk.refund_due(&receipt)),
+            SaleState::Done { answer, receipt } => Err(self.order.desk.done(&answer, &receipt)),
+            SaleState::Withheld { reason } => Err(self.order.desk.failed(&reason.into())),
+        }
+    }
+
+    /// Verify, run the handler, keep its answer. The money comes after.
+    async fn serve_first(&mut self, held: Held, started: bool) -> Step {
+        let known = if self.resumed { self.till().known().await } else { Known::Still };
+        if matches!(known, Known::Settled(_) | Known::Moving(_)) {
+            return self.pay_first(held).await;
+        }
+        match self.till().verify().await {
+            Ok(claim) => self.payer = Some(claim.payer),
+            // To a facilitator without memory a payment that was taken looks used: settling tells.
+            Err(Failure::Refused(_)) if known == Known::Unknown => return self.pay_first(held).await,
+            Err(Failure::Refused(refusal)) if refusal.reason == Reason::SettlementPending => {
+                return Err(self.order.desk.pending(None));
+            }
+            Err(Failure::Refused(refusal)) => {
+                return Err(self.release(held, self.order.desk.refused(&refusal)).await);
+            }
+            Err(Failure::Fault(fault @ Fault::Pending { .. })) => return Err(self.order.desk.fault(&fault)),
+            Err(Failure::Fault(fault)) if self.resumed => return Err(self.order.desk.fault(&fault)),
+            Err(Failure::Fault(fault)) => {
+                return Err(self.release(held, self.order.desk.fault(&fault)).await);
+            }
+        }
+        let held = if started { held } else { self.apply(held, SaleEvent::Start).await? };
+        let (parts, body) = match self.handle(None).await {
+            Ok(response) => response.into_parts(),
+            Err(trouble) => return Err(self.release(held, trouble.reply()).await),
+        };
+        let limits = self.order.desk.route.shop.limits.clone();
+        let limit = Duration::from_secs(limits.handler_timeout_s);
+        if !parts.status.is_success() {
+            let reply = handler::free(parts, body, limits.free_size_bytes_max, limit).await;
+            return Err(self.release(held, reply).await);
+        }
+        let collected = if handler::is_stream(&parts.headers) {
+            Ok(Collected::Larger(Bytes::new(), body))
+        } else {
+            handler::collect(body, limits.answer_size_bytes_max, limit).await
+        };
+        match collected {
+            Ok(Collected::Whole(bytes)) => {
+                let fields = reply::kept_fields(&parts.headers, &self.order.parts.method);
+                let answer = reply::answer(parts.status, &fields, Some(&bytes));
+                self.apply(held, SaleEvent::Serve(answer)).await
+            }
+            // Too much to hold back (threat row G13): the money comes now, and then everything flows.
+            Ok(Collected::Larger(prefix, rest)) => {
+                let held = self.pay_first(held).await?;
+                let SaleState::Paid { receipt, .. } = held.sale().state.clone() else {
+                    return Err(self.lost());
+                };
+                self.stream(held, parts, prefix, rest, receipt).await
+            }
+            Err(trouble) => Err(self.release(held, trouble.reply()).await),
+        }
+    }
+
+    /// The money before the answer.
+    async fn pay_first(&mut self, held: Held) -> Step {
+        match self.till().settle(self.resumed).await {
+            Settlement::Settled(receipt) => {
+                self.apply_paid(held, SaleEvent::Pay(receipt.clone()), &receipt).await
+            }
+            Settlement::Refused(refusal) => Err(self.release(held, self.order.desk.failed(&refusal)).await),
+            Settlement::Pending(transaction) => Err(self.order.desk.pending(transaction)),
+        }
+    }
+
+    /// The money for an answer that lies ready.
+    async fn take_money(&mut self, held: Held) -> Step {
+        match self.till().settle(self.resumed).await {
+            Settlement::Settled(receipt) => {
+                self.apply_paid(held, SaleEvent::Pay(receipt.clone()), &receipt).await
+            }
+            Settlement::Refused(refusal) => {
+                self.apply(held, SaleEvent::Refuse(refusal.reason.clone())).await?;
+                Err(self.order.desk.failed(&refusal))
+            }
+            Settlement::Pending(transaction) => Err(self.order.desk.pending(transaction)),
+        }
+    }
+
+    /// The handler of a request whose money has moved; its answer counts, whatever it is.
+    async fn serve_paid(&mut self, held: Held, receipt: Receipt) -> Step {
+        let response = match self.handle(Some(receipt.clone())).await {
+            Ok(response) => response,
+            Err(trouble) => trouble.reply().response(),
+        };
+        let (parts, body) = response.into_parts();
+        self.stream(held, parts, Bytes::new(), body, receipt).await
+    }
+
+    /// Lets an answer flow to the client while a copy is kept. The client sees its end after the book has it.
+    async fn stream(
+        &mut self,
+        held: Held,
+        parts: http::response::Parts,
+        prefix: Bytes,
+        rest: Body,
+        receipt: Receipt,
+    ) -> Step {
+        let limits = &self.order.desk.route.shop.limits;
+        let (size_bytes_max, drain) =
+            (limits.answer_size_bytes_max, Duration::from_secs(limits.handler_timeout_s));
+        let fields = reply::kept_fields(&parts.headers, &self.order.parts.method);
+        let (pump, body) = relay::relay();
+        if let Some(live) = self.live.take() {
+            let mut response = Response::new(body);
+            *response.status_mut() = parts.status;
+            response.headers_mut().clone_from(&fields);
+            if let Some(length) = parts.headers.get(CONTENT_LENGTH) {
+                response.headers_mut().insert(CONTENT_LENGTH, length.clone());
+            }
+            self.order.desk.decorate(response.headers_mut(), &receipt);
+            let _ = live.send(response);
+        }
+        let copy = pump.run(prefix, rest, size_bytes_max, drain).await;
+        let answer = reply::answer(parts.status, &fields, copy.as_deref());
+        self.apply_paid(held, SaleEvent::Serve(answer), &receipt).await
+    }
+
+    /// A run with side effects was cut off before anything was charged (kill point KP4): it is not repeated.
+    async fn abandon(&mut self, held: Held) -> Reply {
+        match self.till().known().await {
+            Known::Settled(receipt) => {
+                let applied = self.apply_paid(held, SaleEvent::Pay(receipt.clone()), &receipt).await;
+                applied.map_or_else(|reply| reply, |_| self.order.desk.refund_due(&receipt))
+            }
+            Known::Moving(transaction) => self.order.desk.pending(transaction),
+            Known::Unknown => self.order.desk.pending(None),
+            Known::Still | Known::Failed(_) => {
+                tracing::warn!(payment = %self.order.id, "a run was cut off by a crash; nothing was charged");
+                self.release(held, self.order.desk.refused(&Reason::Released.into())).await
+            }
+        }
+    }
+
+    async fn handle(&mut self, receipt: Option<Receipt>) -> Result<Response<Body>, Trouble> {
+        let order = &self.order;
+        let mut parts = order.parts.clone();
+        parts.extensions.insert(Paid {
+            payment_id: order.id,
+            payer: receipt.as_ref().and_then(|receipt| receipt.payer.clone()).or_else(|| self.payer.clone()),
+            amount: order.offer.amount,
+            asset: order.offer.asset.clone(),
+            network: order.offer.network.clone(),
+            receipt,
+        });
+        let request = Request::from_parts(parts, Body::from(order.body.clone()));
+        let limit = Duration::from_secs(order.desk.route.shop.limits.handler_timeout_s);
+        let mut response = handler::run(self.inner.clone(), request, limit).await?;
+        strip_response(response.headers_mut());
+        Ok(response)
+    }
+
+    /// Gives the payment back and passes the answer on. When the book cannot be written the hold simply stays: the
+    /// resend takes it up again.
+    async fn release(&self, held: Held, reply: Reply) -> Reply {
+        match self.sales().apply(held, SaleEvent::Release, self.order.desk.route.shop.now()).await {
+            Ok(Some(_)) => reply,
+            Ok(None) => {
+                tracing::warn!(payment = %self.order.id, "another instance works on this payment");
+                reply
+            }
+            Err(fault) => {
+                tracing::error!(%fault, payment = %self.order.id, "a hold could not be given back");
+                reply
+            }
+        }
+    }
+
+    /// Writes what is about to happen or has happened; where that fails nothing was taken.
+    async fn apply(&self, held: Held, event: SaleEvent) -> Step {
+        let written = self.sales().apply(held, event, self.order.desk.route.shop.now()).await;
+        match written {
+            Ok(Some(next)) => Ok(next),
+            Ok(None) => self.overtaken().await,
+            Err(fault) => Err(self.order.desk.fault(&fault)),
+        }
+    }
+
+    /// The same after the money has moved: what is not written then is unknown, and never "pay again".
+    async fn apply_paid(&self, held: Held, event: SaleEvent, receipt: &Receipt) -> Step {
+        let written = self.sales().apply(held, event, self.order.desk.route.shop.now()).await;
+        match written {
+            Ok(Some(next)) => Ok(next),
+            Ok(None) => self.overtaken().await,
+            Err(fault) => {
+                tracing::error!(%fault, payment = %self.order.id, "paid, and the book cannot be written");
+                Err(self.order.desk.pending(receipt.transaction.clone()))
+            }
+        }
+    }
+
+    /// Another instance changed the sale. What it finished is good for us too.
+    async fn overtaken(&self) -> Step {
+        match self.sales().load(&self.order.id).await {
+            Ok(Some(held))
+                if matches!(held.sale().state, SaleState::Done { .. } | SaleState::Withheld { .. }) =>
+            {
+                Ok(held)
+            }
+            Ok(_) => Err(self.order.desk.in_progress()),
+            Err(_) => Err(self.order.desk.pending(None)),
+        }
+    }
+
+    fn sales(&self) -> &super::Sales {
+        &self.order.desk.route.shop.sales
+    }
+
+    fn till(&self) -> Till<'_> {
+        let order = &self.order;
+        Till { shop: &order.desk.route.shop, id: order.id, payment: &order.payment, offer: &order.offer }
+    }
+}

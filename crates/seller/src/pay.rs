@@ -1,0 +1,261 @@
+//! What all priced routes of a seller share, and where prices are made of it.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use groat_core::ports::{Clock, Facilitator, Mechanism, Store};
+use groat_core::{Network, Offer, Terms, Timestamp};
+use groat_wire::Dialects;
+use url::Url;
+
+use crate::canonical::public_origin;
+use crate::config::{ConfigError, Cors, Limits};
+use crate::gate::{Flights, PayLayer, Recovered, Sales};
+use crate::route::RouteBuilder;
+
+/// A seller: who is paid, where, who settles, and where the book of sales lies. Cloning is cheap.
+#[derive(Clone)]
+pub struct Pay {
+    pub(crate) shop: Arc<Shop>,
+}
+
+/// Everything the routes of one seller share.
+pub(crate) struct Shop {
+    pub(crate) facilitator: Arc<dyn Facilitator>,
+    pub(crate) mechanisms: Vec<Arc<dyn Mechanism>>,
+    pub(crate) sales: Sales,
+    pub(crate) flights: Arc<Flights>,
+    pub(crate) dialects: Dialects,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) networks: Vec<Network>,
+    pub(crate) pay_to: Option<String>,
+    pub(crate) timeout_s: u64,
+    pub(crate) public_url: Option<Url>,
+    pub(crate) limits: Limits,
+    pub(crate) cors: Cors,
+    pub(crate) pass_preflight: bool,
+}
+
+impl Shop {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The offer of the first mechanism that takes the terms.
+    pub(crate) fn offer(&self, terms: &Terms) -> Result<Offer, ConfigError> {
+        for mechanism in &self.mechanisms {
+            match mechanism.offer(terms) {
+                Ok(Some(offer)) => return Ok(offer),
+                Ok(None) => {}
+                Err(problem) => return Err(ConfigError::wrong(terms.network.to_string(), problem)),
+            }
+        }
+        let (scheme, network) = (&terms.scheme, &terms.network);
+        Err(ConfigError::wrong(
+            "network",
+            format_args!("nothing here takes `{scheme}` payments on {network}"),
+        ))
+    }
+
+    /// The mechanism that made the offer.
+    pub(crate) fn mechanism(&self, offer: &Offer) -> Option<&dyn Mechanism> {
+        self.mechanisms
+            .iter()
+            .map(AsRef::as_ref)
+            .find(|one| one.scheme() == offer.scheme && one.speaks(&offer.network))
+    }
+}
+
+impl std::fmt::Debug for Pay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pay")
+            .field("networks", &self.shop.networks)
+            .field("pay_to", &self.shop.pay_to)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pay {
+    /// Starts to describe a seller.
+    pub fn builder() -> PayBuilder {
+        PayBuilder::default()
+    }
+
+    /// A layer that asks `price` (such as `$0.01`) for every request that passes it.
+    ///
+    /// # Panics
+    /// With a sentence that says what is wrong, when the text is not a price or no network can take it. Like axum's
+    /// route panics this happens while the program starts, never while it serves. See [`Pay::try_price`].
+    pub fn price(&self, price: &str) -> PayLayer {
+        match self.try_price(price) {
+            Ok(layer) => layer,
+            Err(error) => panic!("pay.price({price:?}): {error}"),
+        }
+    }
+
+    /// Like [`Pay::price`], with the error instead of a panic.
+    pub fn try_price(&self, price: &str) -> Result<PayLayer, ConfigError> {
+        self.route().price(price).build()
+    }
+
+    /// A priced route with details: description, several networks, price functions, settlement order.
+    pub fn route(&self) -> RouteBuilder {
+        RouteBuilder::new(self.shop.clone())
+    }
+
+    /// Finishes sales that a crash left open, as far as that is possible without the buyer: asks the facilitator what
+    /// became of each. What stays open is finished by the buyer's resend.
+    pub async fn recover(&self) -> Result<Recovered, groat_core::Fault> {
+        crate::gate::recover(&self.shop).await
+    }
+
+    /// Waits until no payment is in work: the last step of a graceful shutdown (threat row G24).
+    pub async fn drained(&self) {
+        self.shop.flights.drained().await;
+    }
+
+    /// Payments in work now.
+    pub fn in_flight(&self) -> usize {
+        self.shop.flights.count()
+    }
+}
+
+/// Builds a [`Pay`].
+#[derive(Default)]
+pub struct PayBuilder {
+    facilitator: Option<Arc<dyn Facilitator>>,
+    mechanisms: Vec<Arc<dyn Mechanism>>,
+    store: Option<Arc<dyn Store>>,
+    clock: Option<Arc<dyn Clock>>,
+    dialects: Option<Dialects>,
+    networks: Vec<String>,
+    pay_to: Option<String>,
+    timeout_s: Option<u64>,
+    public_url: Option<String>,
+    limits: Limits,
+    cors: Cors,
+    pass_preflight: bool,
+}
+
+impl PayBuilder {
+    /// Who verifies and settles. Required.
+    #[must_use]
+    pub fn facilitator(mut self, facilitator: Arc<dyn Facilitator>) -> Self {
+        self.facilitator = Some(facilitator);
+        self
+    }
+
+    /// Schemes on chain families, the preferred first. At least one.
+    #[must_use]
+    pub fn mechanisms(mut self, mechanisms: Vec<Arc<dyn Mechanism>>) -> Self {
+        self.mechanisms = mechanisms;
+        self
+    }
+
+    /// Where the book of sales lies. Required.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// The clock; the system's by default.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// The languages spoken; all by default.
+    #[must_use]
+    pub fn dialects(mut self, dialects: Dialects) -> Self {
+        self.dialects = Some(dialects);
+        self
+    }
+
+    /// A network to be paid on, such as `eip155:84532` or `base-sepolia`; may be called again for more.
+    #[must_use]
+    pub fn network(mut self, network: &str) -> Self {
+        self.networks.push(network.to_owned());
+        self
+    }
+
+    /// The account to be paid, unless a route says otherwise.
+    #[must_use]
+    pub fn pay_to(mut self, account: &str) -> Self {
+        self.pay_to = Some(account.to_owned());
+        self
+    }
+
+    /// Seconds that a payment may take, as told to buyers; 60 by default.
+    #[must_use]
+    pub fn timeout_s(mut self, seconds: u64) -> Self {
+        self.timeout_s = Some(seconds);
+        self
+    }
+
+    /// Where buyers reach this server, such as `https://api.example.com` (threat row B11).
+    ///
+    /// Without it the `Host` field is believed, and only when it names this machine (`localhost`, a loopback address);
+    /// any other host is refused with 421.
+    #[must_use]
+    pub fn public_url(mut self, url: &str) -> Self {
+        self.public_url = Some(url.to_owned());
+        self
+    }
+
+    /// Bounds on sizes and times.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Web pages that may pay.
+    #[must_use]
+    pub fn cors(mut self, cors: Cors) -> Self {
+        self.cors = cors;
+        self
+    }
+
+    /// Lets CORS preflights through to the handler, unpaid, instead of answering them here. Only for handlers that do
+    /// nothing on `OPTIONS`.
+    #[must_use]
+    pub fn pass_preflight(mut self, pass: bool) -> Self {
+        self.pass_preflight = pass;
+        self
+    }
+
+    /// The seller, or what is missing.
+    pub fn build(self) -> Result<Pay, ConfigError> {
+        if self.mechanisms.is_empty() {
+            return Err(ConfigError::Missing("mechanisms"));
+        }
+        let parse =
+            |name: &String| Network::parse(name).map_err(|error| ConfigError::wrong(name.clone(), error));
+        let timeout_s = self.timeout_s.unwrap_or(60);
+        if timeout_s == 0 {
+            return Err(ConfigError::wrong("timeout_s", "must be at least one second"));
+        }
+        let shop = Shop {
+            facilitator: self.facilitator.ok_or(ConfigError::Missing("facilitator"))?,
+            mechanisms: self.mechanisms,
+            sales: Sales::new(self.store.ok_or(ConfigError::Missing("store"))?),
+            flights: Flights::new(self.limits.in_flight_max),
+            dialects: self.dialects.unwrap_or_else(Dialects::standard),
+            clock: self.clock.unwrap_or_else(|| Arc::new(system_time)),
+            networks: self.networks.iter().map(parse).collect::<Result<_, _>>()?,
+            pay_to: self.pay_to,
+            timeout_s,
+            public_url: self.public_url.as_deref().map(public_origin).transpose()?,
+            limits: self.limits,
+            cors: self.cors,
+            pass_preflight: self.pass_preflight,
+        };
+        Ok(Pay { shop: Arc::new(shop) })
+    }
+}
+
+fn system_time() -> Timestamp {
+    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}

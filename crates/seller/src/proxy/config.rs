@@ -1,0 +1,65 @@
+//! How a gateway is described. Reading files is the binary's business.
+
+use serde::Deserialize;
+
+use crate::route::Settle;
+
+/// Prices in front of one server.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GatewayConfig {
+    /// Where requests go, such as `http://127.0.0.1:3000`; a path is put in front of every request's.
+    pub upstream: String,
+    /// What is sold. The first rule that fits counts.
+    #[serde(default)]
+    pub routes: Vec<RouteRule>,
+    /// What happens to requests that no rule fits.
+    #[serde(default)]
+    pub unmatched: Unmatched,
+    /// Seconds until the upstream must have begun to answer a free request.
+    #[serde(default = "upstream_timeout_s")]
+    pub upstream_timeout_s: u64,
+}
+
+fn upstream_timeout_s() -> u64 {
+    60
+}
+
+/// One priced route.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteRule {
+    /// A [`crate::Pattern`], such as `GET /weather/:city` or `/files/*`.
+    pub path: String,
+    /// Such as `$0.01`.
+    pub price: String,
+    /// What the buyer gets, for people.
+    #[serde(default)]
+    pub description: String,
+    /// The media type of the answer.
+    #[serde(default)]
+    pub mime_type: String,
+    /// Networks instead of the seller's.
+    #[serde(default)]
+    pub networks: Vec<String>,
+    /// The account to be paid instead of the seller's.
+    #[serde(default)]
+    pub pay_to: Option<String>,
+    /// When the money is taken.
+    #[serde(default)]
+    pub settle: Settle,
+    /// Seconds that a payment may take, as told to buyers.
+    #[serde(default)]
+    pub timeout_s: Option<u64>,
+}
+
+/// What happens to requests that no rule fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unmatched {
+    /// They go to the upstream, free of charge.
+    #[default]
+    Forward,
+    /// They get 404.
+    NotFound,
+}

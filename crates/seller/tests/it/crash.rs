@@ -1,0 +1,187 @@
+//! What a crash leaves in the book, and how the buyer's resend or a restart goes on from there.
+
+use axum::Router;
+use groat_core::books::{Sale, SaleState, SettlementState};
+use groat_core::{PaymentId, Reason};
+use groat_seller::{Recovered, Settle};
+use http::StatusCode;
+
+use crate::kit::*;
+
+/// The sale of a request as the book knows it, from a world where all went well.
+async fn sold(request: http::Request<axum::body::Body>) -> Sale {
+    let world = World::new();
+    let app = world.weather(&world.pay());
+    assert_eq!(buy(&app, request, "n").await.status, StatusCode::OK);
+    world.sale("n").await
+}
+
+fn answer(sale: &Sale) -> groat_core::books::Answer {
+    let SaleState::Done { answer, .. } = &sale.state else { panic!("not done: {sale:?}") };
+    answer.clone()
+}
+
+fn n() -> PaymentId {
+    id("n")
+}
+
+#[tokio::test]
+async fn kp1_a_hold_left_over_is_taken_up_by_the_resend() {
+    for request in [get("/weather"), post("/weather", "x")] {
+        let copy = copies(request).await;
+        let world = World::after_crash(sold(copy()).await, SaleState::Held { started: false }).await;
+        let app = world.weather(&world.pay());
+        assert_eq!(buy(&app, copy(), "n").await.status, StatusCode::OK);
+        assert_eq!((world.hits(), world.fake.settles()), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn kp1_a_hold_left_over_is_not_for_another_request() {
+    let world = World::after_crash(sold(get("/weather")).await, SaleState::Held { started: false }).await;
+    let app = world.weather(&world.pay());
+    let seen = buy(&app, get("/weather?x"), "n").await;
+    assert_eq!((seen.status, seen.error().as_str()), (StatusCode::CONFLICT, "payment_in_progress"));
+}
+
+#[tokio::test]
+async fn kp4_a_safe_run_that_was_cut_off_runs_again() {
+    let world = World::after_crash(sold(get("/weather")).await, SaleState::Held { started: true }).await;
+    let app = world.weather(&world.pay());
+    assert_eq!(buy(&app, get("/weather"), "n").await.status, StatusCode::OK);
+    assert_eq!((world.hits(), world.fake.settles()), (1, 1));
+}
+
+#[tokio::test]
+async fn kp4_a_run_with_side_effects_that_was_cut_off_is_not_repeated_and_not_charged() {
+    let world =
+        World::after_crash(sold(post("/weather", "x")).await, SaleState::Held { started: true }).await;
+    let pay = world.pay();
+    let layer = pay.route().price("$0.01").settle(Settle::After).build().unwrap();
+    let handler = axum::routing::any(world.counted(|_, _| async { text("again") }));
+    let app = Router::new().route("/weather", handler.layer(layer));
+    let seen = buy(&app, post("/weather", "x"), "n").await;
+    assert_eq!((seen.status, seen.error().as_str()), (StatusCode::PAYMENT_REQUIRED, Reason::Released.code()));
+    assert_eq!((world.hits(), world.fake.settles()), (0, 0));
+    assert_eq!(world.sale("n").await.state, SaleState::Released);
+}
+
+#[tokio::test]
+async fn kp6_a_hold_whose_money_moves_is_settled_before_anything_is_verified() {
+    // On chain the payment looks used by now, so verifying first would make the buyer pay again.
+    for state in [settled_state(), submitted_state()] {
+        let world = World::after_crash(sold(get("/weather")).await, SaleState::Held { started: true }).await;
+        world.fake.knows(n(), state);
+        let app = world.weather(&world.pay());
+        let seen = buy(&app, get("/weather"), "n").await;
+        assert_eq!(seen.status, StatusCode::OK);
+        assert!(seen.receipt().unwrap().is_settled());
+        assert_eq!((world.hits(), world.fake.settles(), world.fake.verifies()), (1, 1, 0));
+    }
+}
+
+#[tokio::test]
+async fn kp6_without_a_book_at_the_facilitator_settling_tells() {
+    let world = World::after_crash(sold(get("/weather")).await, SaleState::Held { started: true }).await;
+    world.fake.without_memory.store(true, std::sync::atomic::Ordering::SeqCst);
+    world.fake.script_verify(refuse(Reason::NonceAlreadyUsed));
+    let app = world.weather(&world.pay());
+    assert_eq!(buy(&app, get("/weather"), "n").await.status, StatusCode::OK);
+    assert_eq!((world.fake.verifies(), world.fake.settles()), (1, 1));
+}
+
+#[tokio::test]
+async fn r12_an_answer_that_lies_ready_is_settled_and_given() {
+    let sale = sold(get("/weather")).await;
+    let state = SaleState::Served { answer: answer(&sale) };
+    let world = World::after_crash(sale, state).await;
+    let app = world.weather(&world.pay());
+    let seen = buy(&app, get("/weather"), "n").await;
+    assert_eq!((seen.status, &seen.body[..]), (StatusCode::OK, &b"sunny 1"[..]));
+    assert!(seen.receipt().unwrap().is_settled());
+    assert_eq!((world.hits(), world.fake.settles(), world.fake.verifies()), (0, 1, 0));
+}
+
+#[tokio::test]
+async fn kp9_paid_and_not_started_runs_the_handler_on_the_resend() {
+    let state = SaleState::Paid { receipt: receipt("0xearlier"), started: false };
+    let world = World::after_crash(sold(post("/weather", "x")).await, state).await;
+    let app = world.weather(&world.pay());
+    let seen = buy(&app, post("/weather", "x"), "n").await;
+    assert_eq!(seen.status, StatusCode::OK);
+    assert_eq!(seen.receipt().unwrap().transaction.as_deref(), Some("0xearlier"));
+    assert_eq!((world.hits(), world.fake.settles()), (1, 0));
+}
+
+#[tokio::test]
+async fn kp10_paid_and_cut_off_runs_again_only_where_that_is_safe() {
+    let state = SaleState::Paid { receipt: receipt("0xearlier"), started: true };
+    let world = World::after_crash(sold(get("/weather")).await, state.clone()).await;
+    let app = world.weather(&world.pay());
+    assert_eq!(buy(&app, get("/weather"), "n").await.status, StatusCode::OK);
+    assert_eq!(world.hits(), 1);
+
+    let world = World::after_crash(sold(post("/weather", "x")).await, state).await;
+    let app = world.weather(&world.pay());
+    for _ in 0..2 {
+        let seen = buy(&app, post("/weather", "x"), "n").await;
+        assert_eq!((seen.status, seen.error().as_str()), (StatusCode::CONFLICT, "refund_due"));
+        assert_eq!(seen.receipt().unwrap().transaction.as_deref(), Some("0xearlier"));
+    }
+    assert_eq!((world.hits(), world.fake.settles()), (0, 0));
+}
+
+#[tokio::test]
+async fn kp11_a_finished_sale_is_answered_from_the_book_of_the_process_before() {
+    let sale = sold(get("/weather")).await;
+    let state = sale.state.clone();
+    let world = World::after_crash(sale, state).await;
+    let app = world.weather(&world.pay());
+    let seen = buy(&app, get("/weather"), "n").await;
+    assert_eq!((seen.status, &seen.body[..]), (StatusCode::OK, &b"sunny 1"[..]));
+    assert_eq!((world.hits(), world.fake.settles(), world.fake.verifies()), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn with_a_lease_another_instance_may_finish_first() {
+    let world = World::after_crash(sold(get("/weather")).await, SaleState::Held { started: true }).await;
+    let app = world.weather(&world.pay_with(|limits| limits.lease_s = 100));
+    assert_eq!(buy(&app, get("/weather"), "n").await.error(), "payment_in_progress");
+    world.clock.store(NOW + 100, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(buy(&app, get("/weather"), "n").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn recovery_finishes_what_the_facilitator_knows() {
+    let sale = sold(get("/weather")).await;
+    let served = SaleState::Served { answer: answer(&sale) };
+    let failed = || SettlementState::Failed { reason: Reason::Expired, transaction: None };
+    let held = SaleState::Held { started: false };
+    let one = |finished, open| Recovered { finished, open };
+    for (state, known, after, found) in [
+        (served.clone(), Some(settled_state()), "done", one(1, 0)),
+        (served.clone(), Some(submitted_state()), "served", one(0, 1)),
+        (served.clone(), None, "served", one(0, 1)),
+        (served, Some(failed()), "withheld", one(1, 0)),
+        (held.clone(), Some(settled_state()), "paid", one(0, 1)),
+        (held.clone(), Some(failed()), "released", one(1, 0)),
+        (held.clone(), None, "released", one(1, 0)),
+        (held, Some(submitted_state()), "held", one(0, 1)),
+    ] {
+        let world = World::after_crash(sale.clone(), state).await;
+        if let Some(known) = known {
+            world.fake.knows(n(), known);
+        }
+        assert_eq!(world.pay().recover().await.unwrap(), found, "{after}");
+        let state = groat_core::books::Aggregate::state(&world.sale("n").await);
+        assert_eq!((state, world.fake.settles(), world.hits()), (after, 0, 0));
+    }
+}
+
+#[tokio::test]
+async fn recovery_leaves_everything_where_the_facilitator_cannot_say() {
+    let world = World::after_crash(sold(get("/weather")).await, SaleState::Held { started: false }).await;
+    world.fake.without_memory.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(world.pay().recover().await.unwrap(), Recovered { finished: 0, open: 1 });
+    assert_eq!(world.sale("n").await.state, SaleState::Held { started: false });
+}

@@ -1,0 +1,12 @@
+//! The gate and the gateway against a scripted facilitator: no chain, no clock, no sleeping.
+
+// Test kit outside of `#[test]` functions: a panic is how it fails.
+#![allow(clippy::unwrap_used)]
+
+mod after;
+mod before;
+mod challenge;
+mod crash;
+mod gateway;
+mod kit;
+mod once;
