@@ -1,7 +1,7 @@
 // Compiles src/ into artifacts/. With --check it compares instead of writing, and fails when a byte differs.
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { dirname, join, relative } from "node:path";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, posix, relative, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import solc from "solc";
 
@@ -18,13 +18,29 @@ const settings = {
 
 const files = readdirSync(join(root, "src"), { recursive: true, withFileTypes: true })
   .filter((entry) => entry.isFile() && entry.name.endsWith(".sol"))
-  .map((entry) => relative(root, join(entry.parentPath ?? entry.path, entry.name)))
+  .map((entry) => relative(root, join(entry.parentPath ?? entry.path, entry.name)).replaceAll(sep, "/"))
   .sort();
 const sources = Object.fromEntries(files.map((file) => [file, { content: readFileSync(join(root, file), "utf8") }]));
-const sourceSha256 = createHash("sha256").update(JSON.stringify(sources)).digest("hex");
+
+// What a contract is made of: its file and, one after the other, what that imports.
+function madeOf(file, found = new Set()) {
+  if (found.has(file)) return found;
+  found.add(file);
+  for (const [, path] of sources[file].content.matchAll(/^import .* from "(.+)";$/gm)) {
+    madeOf(posix.join(posix.dirname(file), path), found);
+  }
+  return found;
+}
+
+function sha256(names) {
+  const hash = createHash("sha256");
+  for (const name of [...names].sort()) hash.update(`${name}\0${sources[name].content}\0`);
+  return hash.digest("hex");
+}
 
 const output = JSON.parse(solc.compile(JSON.stringify({ language: "Solidity", sources, settings })));
-const errors = (output.errors ?? []).filter((error) => error.severity === "error");
+// A warning is an error too.
+const errors = (output.errors ?? []).filter((error) => error.severity !== "info");
 if (errors.length > 0) {
   console.error(errors.map((error) => error.formattedMessage).join("\n"));
   process.exit(1);
@@ -32,6 +48,7 @@ if (errors.length > 0) {
 
 const { outputSelection, ...shownSettings } = settings;
 const differing = [];
+const expected = new Set();
 mkdirSync(join(root, "artifacts"), { recursive: true });
 for (const file of files) {
   for (const [name, contract] of Object.entries(output.contracts[file] ?? {})) {
@@ -40,20 +57,27 @@ for (const file of files) {
     const artifact = {
       contractName: name,
       source: file,
+      sourceSha256: sha256(madeOf(file)),
       solc: solc.version(),
       settings: shownSettings,
       abi: contract.abi,
       bytecode: `0x${contract.evm.bytecode.object}`,
       deployedBytecode: `0x${deployed}`,
     };
+    expected.add(`${name}.json`);
     const path = join(root, "artifacts", `${name}.json`);
     const text = `${JSON.stringify(artifact, null, 1)}\n`;
     if (!check) writeFileSync(path, text);
     else if (!existsSync(path) || readFileSync(path, "utf8") !== text) differing.push(name);
   }
 }
+for (const name of readdirSync(join(root, "artifacts"))) {
+  if (expected.has(name)) continue;
+  if (check) differing.push(`${name} (has no source)`);
+  else rmSync(join(root, "artifacts", name));
+}
 if (differing.length > 0) {
   console.error(`these artifacts do not come from the sources: ${differing.join(", ")}; run node build.mjs`);
   process.exit(1);
 }
-console.log(`${check ? "proved" : "compiled"} ${files.length} files, sources sha256 ${sourceSha256}`);
+console.log(`${check ? "proved" : "compiled"} ${files.length} files, sources sha256 ${sha256(files)}`);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
+import {recover} from "./Recover.sol";
+
 interface IErc1271 {
     function isValidSignature(bytes32 hash, bytes calldata signature) external view returns (bytes4);
 }
@@ -26,8 +28,6 @@ abstract contract Eip3009Token {
         keccak256("CancelAuthorization(address authorizer,bytes32 nonce)");
     bytes32 public constant PERMIT_TYPEHASH =
         keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
-    /// Above half the order of the curve a signature has a twin; those are refused.
-    uint256 private constant S_MAX = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0;
 
     uint256 public totalSupply;
     mapping(address => uint256) public balanceOf;
@@ -273,7 +273,7 @@ abstract contract Eip3009Token {
     function _checkSignature(address signer, bytes32 message, bytes memory signature) internal view {
         bytes32 digest = keccak256(abi.encodePacked("\x19\x01", DOMAIN_SEPARATOR(), message));
         bool good = signer.code.length == 0
-            ? signer != address(0) && _recover(digest, signature) == signer
+            ? signer != address(0) && recover(digest, signature) == signer
             : _asked(signer, digest, signature);
         require(good, "FiatTokenV2: invalid signature");
     }
@@ -282,19 +282,5 @@ abstract contract Eip3009Token {
         (bool done, bytes memory answer) =
             signer.staticcall(abi.encodeCall(IErc1271.isValidSignature, (digest, signature)));
         return done && answer.length >= 32 && abi.decode(answer, (bytes32)) == bytes32(IErc1271.isValidSignature.selector);
-    }
-
-    function _recover(bytes32 digest, bytes memory signature) private pure returns (address) {
-        if (signature.length != 65) return address(0);
-        bytes32 r;
-        bytes32 s;
-        uint8 v;
-        assembly {
-            r := mload(add(signature, 32))
-            s := mload(add(signature, 64))
-            v := byte(0, mload(add(signature, 96)))
-        }
-        if (uint256(s) > S_MAX) return address(0);
-        return ecrecover(digest, v, r, s);
     }
 }

@@ -1,2 +1,38 @@
-//! (to be written)
-fn main() {}
+//! What developers of groat run: `cargo xtask test` and its parts.
+
+mod contracts;
+mod shell;
+mod test;
+mod tidy;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of the groat workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Install what the tests need and pass all of them; this is what CI runs
+    Test,
+    /// Check the shape of the workspace: dependency edges, file sizes, links in documents
+    Tidy,
+    /// Compile the Solidity contracts
+    Contracts {
+        /// Only prove that the committed artifacts come from the sources
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().chore {
+        Chore::Test => test::all(),
+        Chore::Tidy => tidy::run(),
+        Chore::Contracts { check } => contracts::run_build(check),
+    }
+}

@@ -106,13 +106,16 @@ impl<A: Aggregate> Journal<A> {
 }
 
 fn read<A: Aggregate>(record: Record) -> Result<Entry<A>, Fault> {
-    match serde_json::from_str(&record.body) {
-        Ok(body) => Ok(Entry { version: record.version, record: body }),
-        Err(error) => Err(Fault::garbled(
-            "store",
-            format!("{} {} cannot be read: {error}", A::BOOK.table(), record.key),
-        )),
+    let garbled = |why: String| {
+        Fault::garbled("store", format!("{} {} cannot be read: {why}", A::BOOK.table(), record.key))
+    };
+    // The place and not the message: that may quote the body, and the body may hold what nobody must read in a log.
+    let body: A = serde_json::from_str(&record.body)
+        .map_err(|error| garbled(format!("line {} column {}", error.line(), error.column())))?;
+    if body.key() != record.key {
+        return Err(garbled("it belongs to another key".to_owned()));
     }
+    Ok(Entry { version: record.version, record: body })
 }
 
 fn write<A: Aggregate>(record: &A, expect: Expect) -> Write {

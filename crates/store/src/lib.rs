@@ -10,3 +10,14 @@ mod sqlite;
 pub use journal::{Applied, Entry, Journal};
 pub use memory::{MemoryStore, Trouble};
 pub use sqlite::{OpenError, SqliteStore};
+
+use groat_core::ports::Write;
+
+/// A commit that names a record twice has no meaning that all back ends share: a bug in the caller, found in its first
+/// test.
+fn assert_distinct(writes: &[Write]) {
+    for (index, write) in writes.iter().enumerate() {
+        let twice = writes[..index].iter().any(|other| (other.book, &other.key) == (write.book, &write.key));
+        assert!(!twice, "a commit names {} {} twice", write.book.table(), write.key);
+    }
+}

@@ -17,6 +17,7 @@ pub struct MemoryStore(Arc<Mutex<Shelf>>);
 struct Shelf {
     records: BTreeMap<(Book, String), Kept>,
     trouble: Vec<Trouble>,
+    is_down: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -31,6 +32,8 @@ struct Kept {
 pub enum Trouble {
     /// A read fails.
     GetFails,
+    /// A scan fails.
+    ScanFails,
     /// A commit fails and writes nothing.
     CommitFails,
     /// A commit is written and its answer is lost.
@@ -47,6 +50,11 @@ impl MemoryStore {
         self.lock().trouble.push(trouble);
     }
 
+    /// While it is down every call fails and nothing is written.
+    pub fn set_down(&self, down: bool) {
+        self.lock().is_down = down;
+    }
+
     /// How many records a book holds.
     pub fn count(&self, book: Book) -> usize {
         self.lock().records.keys().filter(|(of, _)| *of == book).count()
@@ -54,9 +62,13 @@ impl MemoryStore {
 }
 
 impl Shelf {
-    fn strikes(&mut self, fits: impl Fn(Trouble) -> bool) -> Option<Trouble> {
-        let index = self.trouble.iter().position(|&trouble| fits(trouble))?;
-        Some(self.trouble.remove(index))
+    /// The first trouble that fits, used up.
+    fn strikes(&mut self, fits: &[Trouble]) -> Result<Option<Trouble>, Fault> {
+        if self.is_down {
+            return Err(simulated());
+        }
+        let index = self.trouble.iter().position(|trouble| fits.contains(trouble));
+        Ok(index.map(|index| self.trouble.remove(index)))
     }
 
     fn holds(&self, write: &Write) -> bool {
@@ -77,7 +89,7 @@ fn simulated() -> Fault {
 impl Store for MemoryStore {
     async fn get(&self, book: Book, key: &str) -> Result<Option<Record>, Fault> {
         let mut shelf = self.lock();
-        if shelf.strikes(|trouble| trouble == Trouble::GetFails).is_some() {
+        if shelf.strikes(&[Trouble::GetFails])?.is_some() {
             return Err(simulated());
         }
         let found = shelf.records.get(&(book, key.to_owned()));
@@ -85,8 +97,9 @@ impl Store for MemoryStore {
     }
 
     async fn commit(&self, writes: Vec<Write>) -> Result<bool, Fault> {
+        crate::assert_distinct(&writes);
         let mut shelf = self.lock();
-        let trouble = shelf.strikes(|trouble| trouble != Trouble::GetFails);
+        let trouble = shelf.strikes(&[Trouble::CommitFails, Trouble::CommitAnswerLost])?;
         if trouble == Some(Trouble::CommitFails) {
             return Err(simulated());
         }
@@ -108,7 +121,10 @@ impl Store for MemoryStore {
         open_only: bool,
         count_max: usize,
     ) -> Result<Vec<Record>, Fault> {
-        let shelf = self.lock();
+        let mut shelf = self.lock();
+        if shelf.strikes(&[Trouble::ScanFails])?.is_some() {
+            return Err(simulated());
+        }
         let start = match after {
             Some(key) => Bound::Excluded((book, key.to_owned())),
             None => Bound::Included((book, String::new())),

@@ -30,6 +30,11 @@ pub fn write(path: &Path, signer: &LocalSigner, password: &str) -> Result<(), Ke
 
 /// Reads a key.
 pub fn read(path: &Path, password: &str) -> Result<LocalSigner, KeyError> {
+    LocalSigner::from_bytes(&*secret(path, password)?)
+}
+
+/// Reads the bytes of a key, for signers of another kind. They are wiped when dropped.
+pub fn secret(path: &Path, password: &str) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     private(path)?;
     let failed = |problem: String| KeyError::File { path: path.to_owned(), problem };
     let secret = eth_keystore::decrypt_key(path, password).map_err(|error| match error {
@@ -37,9 +42,7 @@ pub fn read(path: &Path, password: &str) -> Result<LocalSigner, KeyError> {
         other => failed(other.to_string()),
     })?;
     let secret = Zeroizing::new(secret);
-    let bytes: Zeroizing<[u8; 32]> =
-        Zeroizing::new(secret.as_slice().try_into().map_err(|_| KeyError::NotAKey)?);
-    LocalSigner::from_bytes(&bytes)
+    Ok(Zeroizing::new(secret.as_slice().try_into().map_err(|_| KeyError::NotAKey)?))
 }
 
 /// Refuses a file that others can read.

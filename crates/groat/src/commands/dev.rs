@@ -1,0 +1,45 @@
+//! `groat dev`: the sample universe, staying up.
+
+use clap::Args;
+
+use super::{devchain, exit, wallet};
+use crate::listen;
+use crate::paths::DataDir;
+use crate::universe::{Ports, Universe};
+
+/// Options of `groat dev`.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Port of the priced sample API
+    #[arg(long, default_value_t = 4021)]
+    port: u16,
+    /// Port of the facilitator
+    #[arg(long, default_value_t = 4402)]
+    facilitator_port: u16,
+    /// Port of the chain's JSON-RPC node
+    #[arg(long, default_value_t = 8545)]
+    chain_port: u16,
+    /// Seconds between blocks; without it every transaction makes its own block at once
+    #[arg(long, value_name = "SECONDS")]
+    block_time: Option<u64>,
+}
+
+pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std::process::ExitCode> {
+    let buyer = wallet::open_or_make_dev(data)?;
+    let ports =
+        Ports { chain: options.chain_port, facilitator: options.facilitator_port, gate: options.port };
+    let universe = Universe::start(ports, devchain::mining(options.block_time), buyer.address()).await?;
+    let gate = &universe.gate_url;
+    println!("chain        {}  (chain id {})", universe.chain_url, crate::universe::CHAIN_ID);
+    println!("facilitator  {}", universe.facilitator_url);
+    println!("sample API   {gate}  (GET /weather $0.01, POST /order $0.02, GET /free)");
+    println!("seller       {}", universe.seller);
+    println!("buyer        {}  ($100 of play money; key `dev`)", buyer.address());
+    println!();
+    println!("See the price:  curl -i {gate}/weather");
+    println!("Pay it:         groat pay --wallet dev {gate}/weather");
+    println!();
+    println!("Everything is forgotten when this stops (Ctrl-C).");
+    listen::until_stopped().await?;
+    Ok(exit::OK)
+}

@@ -1,0 +1,148 @@
+//! `groat facilitator`: verify and settle for others.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use groat_chain_evm::{Chain, ChainLimits, ChainOptions, GasKey, Rpc};
+use groat_core::Network;
+use groat_core::ports::{Facilitator, Store};
+use groat_facilitator::http::{Ready, Service};
+use groat_facilitator::{Engine, EngineOptions};
+use groat_store::SqliteStore;
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+use super::exit;
+use crate::config::{ChainConfig, Config, Source};
+use crate::paths::DataDir;
+use crate::{listen, registry};
+
+/// Options of `groat facilitator`.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Configuration file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address to listen on
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    #[command(flatten)]
+    chain: ChainFlags,
+}
+
+/// One chain by flags, instead of a file.
+#[derive(Args, Clone)]
+pub(crate) struct ChainFlags {
+    /// URL of the chain's JSON-RPC node
+    #[arg(long, value_name = "URL")]
+    rpc: Option<String>,
+    /// Chain to settle on, as eip155:84532 or base-sepolia
+    #[arg(long, value_name = "NETWORK", default_value = "eip155:84532")]
+    pub(crate) network: String,
+    /// Keystore file of the key that pays for gas; its password is asked for, or read from <FILE>.password
+    #[arg(long, value_name = "FILE")]
+    keystore: Vec<PathBuf>,
+}
+
+/// How long a node may take to answer.
+const RPC_TIMEOUT: Duration = Duration::from_secs(10);
+/// Keys in the environment, for test networks only: `GROAT_SIGNER_KEYS=0x…,0x…`.
+const KEYS_VARIABLE: &str = "GROAT_SIGNER_KEYS";
+
+pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std::process::ExitCode> {
+    let (config, source) = match &options.config {
+        Some(path) => Config::read(path).map(|(config, source)| (config, Some(source)))?,
+        None => (Config::default(), None),
+    };
+    let chains = chains(&config.chain, source.as_ref(), &options.chain)?;
+    let address = options.listen.or(config.facilitator.listen).unwrap_or(([127, 0, 0, 1], 4402).into());
+    if !address.ip().is_loopback() {
+        bail!("{address} is open to other machines, and callers have no API keys yet: listen on 127.0.0.1");
+    }
+    let path = match (&config.facilitator.store, &source) {
+        (Some(path), Some(source)) => source.beside(path),
+        _ => data.file("facilitator.db")?,
+    };
+    let engine = engine(&chains, Arc::new(SqliteStore::open(&path)?)).await?;
+    let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
+    let ready = Ready::default();
+    let facilitator: Arc<dyn Facilitator> = Arc::new(engine.clone());
+    let service = Service::new(facilitator, registry::mechanisms(), move || metrics.render(), ready.clone());
+    let open = engine.recover().await.context("open payments cannot be taken up")?;
+    let listener = listen::bind(address, "the facilitator").await?;
+    let address = listen::spawn(listener, service.router())?;
+    ready.set(true);
+    println!("facilitator  http://{address}");
+    println!("book         {}", path.display());
+    if open > 0 {
+        println!("taken up     {open} open payments");
+    }
+    listen::until_stopped().await?;
+    Ok(exit::OK)
+}
+
+/// An engine on these chains, once every node has proved to be of its chain.
+pub(crate) async fn engine(chains: &[Chain], store: Arc<dyn Store>) -> anyhow::Result<Engine> {
+    for chain in chains {
+        chain.check_id().await.with_context(|| format!("the node of {}", chain.network()))?;
+    }
+    let settlers = registry::settlers(chains.to_vec());
+    Ok(Engine::new(settlers, store, registry::clock(), EngineOptions::default()))
+}
+
+/// The chains of the file, or the one of the flags.
+pub(crate) fn chains(
+    configured: &[ChainConfig],
+    source: Option<&Source>,
+    flags: &ChainFlags,
+) -> anyhow::Result<Vec<Chain>> {
+    if let Some(rpc) = &flags.rpc {
+        let network = Network::parse(&flags.network)?;
+        return Ok(vec![chain(&network, rpc, &flags.keystore, ChainLimits::default())?]);
+    }
+    let (Some(source), false) = (source, configured.is_empty()) else {
+        bail!(
+            "no chain is set: name a node with --rpc URL, or write [[chain]] into a file and name it with --config"
+        );
+    };
+    configured
+        .iter()
+        .map(|entry| {
+            let accounts = |list: &[toml::Spanned<String>]| {
+                list.iter().map(|text| source.account(text)).collect::<anyhow::Result<Vec<_>>>()
+            };
+            let limits = ChainLimits {
+                assets: accounts(&entry.assets)?,
+                pay_to: accounts(&entry.pay_to)?,
+                ..ChainLimits::default()
+            };
+            let files: Vec<PathBuf> = entry.keystores.iter().map(|path| source.beside(path)).collect();
+            chain(&source.network(&entry.network)?, entry.rpc.get_ref(), &files, limits)
+        })
+        .collect()
+}
+
+fn chain(network: &Network, rpc: &str, keystores: &[PathBuf], limits: ChainLimits) -> anyhow::Result<Chain> {
+    let id = network.chain_id().with_context(|| format!("{network} is not an EVM chain"))?;
+    let rpc = Rpc::http(rpc, RPC_TIMEOUT).map_err(anyhow::Error::msg)?;
+    let mut keys =
+        keystores.iter().map(|path| super::wallet::gas_key(path)).collect::<anyhow::Result<Vec<_>>>()?;
+    keys.extend(environment_keys(network)?);
+    if keys.is_empty() {
+        bail!(
+            "no key pays for gas on {network}: make one with `groat wallet new gas` and name it with --keystore"
+        );
+    }
+    Ok(Chain::new(id, rpc, keys, ChainOptions { limits, ..ChainOptions::default() }))
+}
+
+fn environment_keys(network: &Network) -> anyhow::Result<Vec<GasKey>> {
+    let Ok(text) = std::env::var(KEYS_VARIABLE) else { return Ok(Vec::new()) };
+    if !network.is_testnet() {
+        bail!("{KEYS_VARIABLE} is for test networks; on {network} name a keystore file with --keystore");
+    }
+    text.split(',').map(|key| GasKey::from_hex(key).with_context(|| KEYS_VARIABLE.to_owned())).collect()
+}

@@ -1,0 +1,146 @@
+//! `groat gate`: prices in front of an HTTP API.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use axum::Router;
+use clap::Args;
+use groat_core::ports::{Facilitator, Store};
+use groat_facilitator::Remote;
+use groat_seller::{Gateway, GatewayConfig, Pay};
+use groat_store::SqliteStore;
+use serde_json::json;
+
+use super::exit;
+use super::facilitator::{ChainFlags, chains, engine};
+use crate::config::{Config, Source};
+use crate::paths::DataDir;
+use crate::{listen, registry};
+
+/// Options of `groat gate`.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Configuration file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address to listen on
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// URL of the API behind the gate
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+    /// What costs what, as 'GET /weather=$0.01'; may be repeated
+    #[arg(long = "price", value_name = "ROUTE=PRICE")]
+    prices: Vec<String>,
+    /// Account to be paid
+    #[arg(long, value_name = "ACCOUNT")]
+    pay_to: Option<String>,
+    /// Where buyers reach the gate
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// URL of a facilitator; without it the gate settles by itself
+    #[arg(long, value_name = "URL")]
+    facilitator: Option<String>,
+    #[command(flatten)]
+    chain: ChainFlags,
+}
+
+pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std::process::ExitCode> {
+    let (config, source) = match &options.config {
+        Some(path) => Config::read(path).map(|(config, source)| (config, Some(source)))?,
+        None => (Config::default(), None),
+    };
+    let text = |value: &Option<toml::Spanned<String>>| value.as_ref().map(|text| text.get_ref().clone());
+    let pay_to = options
+        .pay_to
+        .clone()
+        .or(text(&config.gate.pay_to))
+        .context("nobody is paid: name an account with --pay-to")?;
+    let upstream = options
+        .upstream
+        .clone()
+        .or(text(&config.gate.upstream))
+        .context("no API is named: say which with --upstream URL")?;
+    let network = text(&config.gate.network).unwrap_or_else(|| options.chain.network.clone());
+    let address = options.listen.or(config.gate.listen).unwrap_or(([127, 0, 0, 1], 4021).into());
+    let store = store(&config, source.as_ref(), data)?;
+    let facilitator = facilitator(&options, &config, source.as_ref(), &store).await?;
+
+    let mut builder = Pay::builder()
+        .facilitator(facilitator)
+        .mechanisms(registry::mechanisms())
+        .store(store)
+        .clock(registry::clock())
+        .network(&network)
+        .pay_to(&pay_to);
+    if let Some(url) = options.public_url.as_ref().or(config.gate.public_url.as_ref()) {
+        builder = builder.public_url(url);
+    }
+    let pay = builder.build()?;
+    let routes = routes(&options, &config)?;
+    let gateway: GatewayConfig = serde_json::from_value(json!({ "upstream": upstream, "routes": routes }))?;
+    let gateway = Gateway::new(&pay, &gateway)?;
+    let recovered = pay.recover().await?;
+    let listener = listen::bind(address, "the gate").await?;
+    let address = listen::spawn(listener, Router::new().fallback_service(gateway))?;
+    println!("gate      http://{address}  in front of {upstream}");
+    for route in &routes {
+        println!(
+            "route     {}  {}",
+            route["path"].as_str().unwrap_or_default(),
+            route["price"].as_str().unwrap_or_default()
+        );
+    }
+    if recovered.open > 0 {
+        println!("open      {} sales wait for their buyers", recovered.open);
+    }
+    listen::until_stopped().await?;
+    pay.drained().await;
+    Ok(exit::OK)
+}
+
+fn store(config: &Config, source: Option<&Source>, data: &DataDir) -> anyhow::Result<Arc<dyn Store>> {
+    let path = match (&config.gate.store, source) {
+        (Some(path), Some(source)) => source.beside(path),
+        _ => data.file("gate.db")?,
+    };
+    Ok(Arc::new(SqliteStore::open(&path)?))
+}
+
+async fn facilitator(
+    options: &Options,
+    config: &Config,
+    source: Option<&Source>,
+    store: &Arc<dyn Store>,
+) -> anyhow::Result<Arc<dyn Facilitator>> {
+    let configured = config.gate.facilitator.as_ref().map(|url| url.get_ref());
+    if let Some(url) = options.facilitator.as_ref().or(configured) {
+        return Ok(Arc::new(Remote::new(url, registry::mechanisms())?));
+    }
+    let engine = engine(&chains(&config.chain, source, &options.chain)?, Arc::clone(store)).await?;
+    engine.recover().await.context("open payments cannot be taken up")?;
+    Ok(Arc::new(engine))
+}
+
+fn routes(options: &Options, config: &Config) -> anyhow::Result<Vec<serde_json::Value>> {
+    let mut routes = Vec::new();
+    for price in &options.prices {
+        let Some((path, price)) = price.rsplit_once('=') else {
+            bail!("`{price}` is not a priced route: write it as 'GET /weather=$0.01'");
+        };
+        routes.push(json!({ "path": path.trim(), "price": price.trim() }));
+    }
+    for route in &config.gate.route {
+        routes.push(json!({
+            "path": route.pattern.get_ref(),
+            "price": route.price.get_ref(),
+            "description": route.description,
+        }));
+    }
+    if routes.is_empty() {
+        bail!("nothing has a price: name a route with --price 'GET /weather=$0.01'");
+    }
+    Ok(routes)
+}

@@ -1,0 +1,30 @@
+//! The commands, one file each.
+
+pub(crate) mod demo;
+pub(crate) mod dev;
+pub(crate) mod devchain;
+pub(crate) mod facilitator;
+pub(crate) mod gate;
+pub(crate) mod pay;
+pub(crate) mod wallet;
+
+/// Exit codes, the same for every command (documented in `docs/reference/cli.md`).
+pub(crate) mod exit {
+    use std::process::ExitCode;
+
+    /// Done.
+    pub(crate) const OK: ExitCode = ExitCode::SUCCESS;
+    /// The seller refused the payment.
+    pub(crate) const REFUSED: u8 = 10;
+    /// The policy said no; nothing was signed.
+    pub(crate) const DENIED: u8 = 11;
+    /// Something does not work: network, chain, file, configuration.
+    pub(crate) const FAULT_CODE: u8 = 20;
+    /// The outcome is not known yet; the same command asks again and never pays twice.
+    pub(crate) const PENDING: u8 = 21;
+    /// [`FAULT_CODE`].
+    pub(crate) const FAULT: ExitCode = {
+        // `ExitCode::from` is not const; one is the nearest constant the library offers.
+        ExitCode::FAILURE
+    };
+}

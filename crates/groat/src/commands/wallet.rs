@@ -1,0 +1,137 @@
+//! `groat wallet`: keys that pay, in keystore files.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use groat_buyer::{LocalSigner, keystore};
+use groat_chain_evm::GasKey;
+use zeroize::Zeroizing;
+
+use super::exit;
+use crate::paths::DataDir;
+
+/// Options of `groat wallet`.
+#[derive(Args)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Make a new key
+    New {
+        /// Its name
+        #[arg(default_value = "main")]
+        name: String,
+    },
+    /// Show the accounts of all keys
+    List,
+    /// Show the account of one key
+    Address {
+        /// Its name
+        #[arg(default_value = "main")]
+        name: String,
+    },
+}
+
+/// Where a password may be read from instead of being asked for.
+const PASSWORD_FILE: &str = "GROAT_PASSWORD_FILE";
+
+pub(crate) fn run(options: Options, data: &DataDir) -> anyhow::Result<std::process::ExitCode> {
+    match options.action {
+        Action::New { name } => {
+            let path = path(data, &name)?;
+            let password = password(&path, "New password")?;
+            let signer = LocalSigner::random()?;
+            keystore::write(&path, &signer, &password)?;
+            println!("{}  {}", signer.address(), path.display());
+        }
+        Action::List => {
+            let folder = data.file("wallets")?;
+            let mut files: Vec<PathBuf> = match std::fs::read_dir(&folder) {
+                Ok(entries) => entries.filter_map(|entry| Some(entry.ok()?.path())).collect(),
+                Err(_) => Vec::new(),
+            };
+            files.retain(|path| path.extension().is_some_and(|ending| ending == "json"));
+            files.sort();
+            if files.is_empty() {
+                println!("no keys yet: make one with `groat wallet new`");
+            }
+            for file in files {
+                println!("{}", file.file_stem().unwrap_or_default().to_string_lossy());
+            }
+        }
+        Action::Address { name } => println!("{}", open(data, &name)?.address()),
+    }
+    Ok(exit::OK)
+}
+
+fn path(data: &DataDir, name: &str) -> anyhow::Result<PathBuf> {
+    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    if !plain {
+        bail!("`{name}` cannot be the name of a key: use letters, digits, - and _");
+    }
+    data.file(&format!("wallets/{name}.json"))
+}
+
+/// Opens a key by name.
+pub(crate) fn open(data: &DataDir, name: &str) -> anyhow::Result<LocalSigner> {
+    let path = path(data, name)?;
+    if !path.exists() {
+        bail!(
+            "there is no key `{name}`: make one with `groat wallet new {name}`, or start `groat dev` and use --wallet dev"
+        );
+    }
+    Ok(keystore::read(&path, &password(&path, "Password")?)?)
+}
+
+/// Makes the key of the sample universe, once; its password lies beside it because it guards only play money.
+pub(crate) fn open_or_make_dev(data: &DataDir) -> anyhow::Result<LocalSigner> {
+    let path = path(data, "dev")?;
+    if path.exists() {
+        return open(data, "dev");
+    }
+    let signer = LocalSigner::random()?;
+    let password = "play money";
+    keystore::write(&path, &signer, password)?;
+    let beside = path.with_added_extension("password");
+    write_private(&beside, password)?;
+    Ok(signer)
+}
+
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    Ok(file.write_all(text.as_bytes())?)
+}
+
+/// A facilitator's key from a keystore file.
+pub(crate) fn gas_key(path: &Path) -> anyhow::Result<GasKey> {
+    let password = password(path, "Password")?;
+    keystore::private(path)?;
+    let bytes = keystore::secret(path, &password)?;
+    GasKey::from_bytes(*bytes).with_context(|| path.display().to_string())
+}
+
+/// The password of a key: from the file beside it, from the file that the environment names, or from a person.
+fn password(path: &Path, prompt: &str) -> anyhow::Result<Zeroizing<String>> {
+    let beside = path.with_added_extension("password");
+    let named = std::env::var_os(PASSWORD_FILE).map(PathBuf::from);
+    for file in [Some(beside).filter(|file| file.exists()), named].into_iter().flatten() {
+        keystore::private(&file)?;
+        let text =
+            Zeroizing::new(std::fs::read_to_string(&file).with_context(|| file.display().to_string())?);
+        return Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()));
+    }
+    if !std::io::stdin().is_terminal() {
+        bail!(
+            "{} needs a password: put it into a private file and name that with {PASSWORD_FILE}",
+            path.display()
+        );
+    }
+    Ok(Zeroizing::new(rpassword::prompt_password(format!("{prompt} for {}: ", path.display()))?))
+}

@@ -1,0 +1,221 @@
+//! `groat.toml`: one file for gate and facilitator. Every mistake is one sentence with file, line, what and how to mend.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+use groat_core::{Network, Price};
+use serde::Deserialize;
+use toml::Spanned;
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Chains to settle on.
+    #[serde(default)]
+    pub(crate) chain: Vec<ChainConfig>,
+    /// The facilitator service.
+    #[serde(default)]
+    pub(crate) facilitator: FacilitatorConfig,
+    /// The gate in front of an API.
+    #[serde(default)]
+    pub(crate) gate: GateConfig,
+}
+
+/// `[[chain]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChainConfig {
+    /// CAIP-2 or x402 v1 name.
+    pub(crate) network: Spanned<String>,
+    /// URL of a JSON-RPC node.
+    pub(crate) rpc: Spanned<String>,
+    /// Keystore files of the keys that pay for gas, relative to this file.
+    #[serde(default)]
+    pub(crate) keystores: Vec<PathBuf>,
+    /// Token contracts to settle besides the known ones.
+    #[serde(default)]
+    pub(crate) assets: Vec<Spanned<String>>,
+    /// Payees to settle for; empty means anybody.
+    #[serde(default)]
+    pub(crate) pay_to: Vec<Spanned<String>>,
+}
+
+/// `[facilitator]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FacilitatorConfig {
+    /// Address and port.
+    pub(crate) listen: Option<SocketAddr>,
+    /// The book: an SQLite file.
+    pub(crate) store: Option<PathBuf>,
+}
+
+/// `[gate]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GateConfig {
+    /// Address and port.
+    pub(crate) listen: Option<SocketAddr>,
+    /// The API behind the gate.
+    pub(crate) upstream: Option<Spanned<String>>,
+    /// Where buyers reach the gate.
+    pub(crate) public_url: Option<String>,
+    /// Who is paid.
+    pub(crate) pay_to: Option<Spanned<String>>,
+    /// Where to be paid.
+    pub(crate) network: Option<Spanned<String>>,
+    /// URL of a facilitator; without it the gate settles by itself on `[[chain]]`.
+    pub(crate) facilitator: Option<Spanned<String>>,
+    /// The book: an SQLite file.
+    pub(crate) store: Option<PathBuf>,
+    /// What costs what.
+    #[serde(default)]
+    pub(crate) route: Vec<RouteConfig>,
+}
+
+/// `[[gate.route]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RouteConfig {
+    /// `GET /weather`, `/api/*`, `/u/:id`.
+    #[serde(rename = "match")]
+    pub(crate) pattern: Spanned<String>,
+    /// `$0.01`.
+    pub(crate) price: Spanned<String>,
+    /// For people.
+    #[serde(default)]
+    pub(crate) description: String,
+}
+
+/// A file that was read, for messages that point into it.
+pub(crate) struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl Config {
+    /// Reads a file.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<(Self, Source)> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            anyhow!("{}: cannot be read ({error}); name another file with --config", path.display())
+        })?;
+        let source = Source { path: path.to_owned(), text };
+        let config: Self = toml::from_str(&source.text).map_err(|error| {
+            let what = error.message().replace('\n', " ");
+            source.wrong(error.span(), &what, "see docs/reference/config.md for what can stand here")
+        })?;
+        config.check(&source)?;
+        Ok((config, source))
+    }
+
+    fn check(&self, source: &Source) -> anyhow::Result<()> {
+        for chain in &self.chain {
+            source.network(&chain.network)?;
+            source.url(&chain.rpc)?;
+            chain
+                .assets
+                .iter()
+                .chain(&chain.pay_to)
+                .try_for_each(|account| source.account(account).map(drop))?;
+        }
+        let gate = &self.gate;
+        gate.network.iter().try_for_each(|network| source.network(network).map(drop))?;
+        gate.pay_to.iter().try_for_each(|account| source.account(account).map(drop))?;
+        gate.upstream.iter().chain(&gate.facilitator).try_for_each(|url| source.url(url))?;
+        for route in &gate.route {
+            Price::parse(route.price.get_ref()).map_err(|error| {
+                source.wrong(Some(route.price.span()), &error.to_string(), "write the price like $0.01")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Source {
+    /// `file:line: what; mend`.
+    pub(crate) fn wrong(
+        &self,
+        span: Option<std::ops::Range<usize>>,
+        what: &str,
+        mend: &str,
+    ) -> anyhow::Error {
+        let line =
+            span.map_or(1, |span| self.text[..span.start.min(self.text.len())].matches('\n').count() + 1);
+        anyhow!("{}:{line}: {what}; {mend}", self.path.display())
+    }
+
+    /// A file named in the configuration lies beside it unless its path is absolute.
+    pub(crate) fn beside(&self, path: &Path) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    pub(crate) fn network(&self, text: &Spanned<String>) -> anyhow::Result<Network> {
+        Network::parse(text.get_ref()).map_err(|_| {
+            let what = format!("`{}` is not a network", text.get_ref());
+            self.wrong(
+                Some(text.span()),
+                &what,
+                "write a CAIP-2 name such as eip155:8453 or a v1 name such as base",
+            )
+        })
+    }
+
+    pub(crate) fn account(&self, text: &Spanned<String>) -> anyhow::Result<alloy_primitives::Address> {
+        groat_chain_evm::account::parse(text.get_ref()).ok_or_else(|| {
+            let what = format!("`{}` is not an account", text.get_ref());
+            self.wrong(
+                Some(text.span()),
+                &what,
+                "write 0x and 40 hex digits, with the right checksum when in mixed case",
+            )
+        })
+    }
+
+    fn url(&self, text: &Spanned<String>) -> anyhow::Result<()> {
+        let good = url::Url::parse(text.get_ref())
+            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        if good {
+            return Ok(());
+        }
+        let what = format!("`{}` is not a URL", text.get_ref());
+        Err(self.wrong(Some(text.span()), &what, "write http://host:port or https://host"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistake(text: &str) -> String {
+        let folder = std::env::temp_dir().join(format!(
+            "groat-config-{}-{:?}",
+            std::process::id(),
+            std::thread::current().id()
+        ));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("groat.toml");
+        std::fs::write(&path, text).unwrap();
+        let message = Config::read(&path).map(|_| ()).unwrap_err().to_string();
+        std::fs::remove_dir_all(&folder).unwrap();
+        message.replace(&folder.display().to_string(), "")
+    }
+
+    #[test]
+    fn m09_a_mistake_names_file_line_what_and_how_to_mend() {
+        for (text, start, part) in [
+            ("[gate]\nupstraem = \"http://x\"\n", "/groat.toml:2: ", "unknown field `upstraem`"),
+            ("[gate]\npay_to = \"0x12\"\n", "/groat.toml:2: ", "`0x12` is not an account; write 0x"),
+            ("[gate]\nnetwork = \"bse\"\n", "/groat.toml:2: ", "`bse` is not a network; write a CAIP-2"),
+            ("[gate]\nupstream = \"localhost:3000\"\n", "/groat.toml:2: ", "is not a URL; write http"),
+            ("\n[[gate.route]]\nmatch = \"/a\"\nprice = \"0,01\"\n", "/groat.toml:4: ", "is not a price"),
+            ("[gate\n", "/groat.toml:1: ", ""),
+            ("[[chain]]\nrpc = \"http://x\"\n", "/groat.toml:1: ", "missing field `network`"),
+        ] {
+            let message = mistake(text);
+            assert!(message.starts_with(start) && message.contains(part), "{message}");
+            assert!(!message.contains('\n'), "{message}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Serving a router until the process is told to stop.
+
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use axum::Router;
+use tokio::net::TcpListener;
+
+/// Binds an address, with an error that says what to do.
+pub(crate) async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("{what} cannot listen on {address}: is something else there? choose another port")
+    })
+}
+
+/// Serves in a task of its own; the address that was really taken is returned.
+pub(crate) fn spawn(listener: TcpListener, router: Router) -> anyhow::Result<SocketAddr> {
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "a server ended");
+        }
+    });
+    Ok(address)
+}
+
+/// Returns when the process is asked to stop (Ctrl-C or SIGTERM).
+pub(crate) async fn until_stopped() -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

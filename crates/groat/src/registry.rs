@@ -1,0 +1,34 @@
+//! The composition root: what this binary can do. A new dialect, scheme, chain family or store is one line here.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use groat_chain_evm::{Chain, ExactEvm};
+use groat_core::Timestamp;
+use groat_core::ports::{Clock, Mechanism, Payer, Settler};
+use groat_wire::Dialects;
+
+/// Every language of payment.
+pub(crate) fn dialects() -> Dialects {
+    Dialects::standard()
+}
+
+/// Every scheme, for sellers.
+pub(crate) fn mechanisms() -> Vec<Arc<dyn Mechanism>> {
+    vec![Arc::new(ExactEvm::offline())]
+}
+
+/// Every scheme, for buyers.
+pub(crate) fn payers() -> Vec<Arc<dyn Payer>> {
+    vec![Arc::new(ExactEvm::offline())]
+}
+
+/// Every scheme, for facilitators on these chains.
+pub(crate) fn settlers(evm: Vec<Chain>) -> Vec<Arc<dyn Settler>> {
+    vec![Arc::new(ExactEvm::on(evm))]
+}
+
+/// The machine's clock.
+pub(crate) fn clock() -> Arc<dyn Clock> {
+    Arc::new(|| Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())))
+}

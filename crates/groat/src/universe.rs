@@ -1,0 +1,138 @@
+//! A whole economy in one process: chain, facilitator, a priced API, and a buyer with play money.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::{Address, U256};
+use anyhow::Context;
+use groat_chain_evm::{Chain, ChainOptions, GasKey, Rpc};
+use groat_core::ports::{Facilitator, Store};
+use groat_devchain::{DevChain, Mining, Server};
+use groat_facilitator::http::{Ready, Service};
+use groat_facilitator::{Engine, EngineOptions};
+use groat_seller::Pay;
+use groat_store::MemoryStore;
+
+use crate::{listen, registry};
+
+/// The chain id of the dev chain: Base Sepolia's, so that unmodified clients know its dollar.
+pub(crate) const CHAIN_ID: u64 = 84532;
+
+/// Which ports; 0 takes any that is free.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Ports {
+    pub(crate) chain: u16,
+    pub(crate) facilitator: u16,
+    pub(crate) gate: u16,
+}
+
+/// Everything that runs.
+pub(crate) struct Universe {
+    pub(crate) chain: DevChain,
+    pub(crate) chain_url: String,
+    pub(crate) facilitator_url: String,
+    pub(crate) gate_url: String,
+    pub(crate) seller: Address,
+    _server: Server,
+}
+
+impl Universe {
+    /// Starts it all. `buyer` gets 100 dollars of play money.
+    pub(crate) async fn start(ports: Ports, mining: Mining, buyer: Address) -> anyhow::Result<Self> {
+        let chain =
+            DevChain::new(groat_devchain::Config { chain_id: CHAIN_ID, mining, ..Default::default() });
+        let gas_key = random_key()?;
+        chain.set_balance(gas_key.address(), U256::from(10).pow(U256::from(21)));
+        chain.mint_usdc(buyer, U256::from(100_000_000));
+        let seller = random_key()?.address();
+        let server = chain.serve(local(ports.chain)).await.with_context(|| {
+            format!("the chain cannot listen on port {}: choose another port", ports.chain)
+        })?;
+
+        let evm = Chain::new(CHAIN_ID, Rpc::local(chain.transport()), vec![gas_key], ChainOptions::default());
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let settlers = registry::settlers(vec![evm]);
+        let options = EngineOptions { look_interval: Duration::from_millis(500), ..EngineOptions::default() };
+        let engine: Arc<dyn Facilitator> =
+            Arc::new(Engine::new(settlers, Arc::clone(&store), registry::clock(), options));
+
+        let ready = Ready::default();
+        ready.set(true);
+        let service = Service::new(Arc::clone(&engine), registry::mechanisms(), String::new, ready);
+        let listener = listen::bind(local(ports.facilitator), "the facilitator").await?;
+        let facilitator = listen::spawn(listener, service.router())?;
+
+        let pay = Pay::builder()
+            .facilitator(engine)
+            .mechanisms(registry::mechanisms())
+            .store(store)
+            .clock(registry::clock())
+            .network(&format!("eip155:{CHAIN_ID}"))
+            .pay_to(&seller.to_checksum(None))
+            .build()?;
+        let listener = listen::bind(local(ports.gate), "the sample API").await?;
+        let gate = listen::spawn(listener, sample::router(&pay)?)?;
+
+        Ok(Self {
+            chain_url: format!("http://{}", server.local_addr()),
+            facilitator_url: format!("http://{facilitator}"),
+            gate_url: format!("http://{gate}"),
+            chain,
+            seller,
+            _server: server,
+        })
+    }
+
+    /// Play dollars of an account, in atomic units.
+    pub(crate) fn balance(&self, account: Address) -> U256 {
+        self.chain.usdc_balance(account)
+    }
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// A key that nobody has seen.
+pub(crate) fn random_key() -> anyhow::Result<GasKey> {
+    loop {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
+        // All but one in 2^128 byte strings are keys.
+        if let Ok(key) = GasKey::from_bytes(bytes) {
+            return Ok(key);
+        }
+    }
+}
+
+/// The API that is for sale in the sample universe.
+mod sample {
+    use axum::routing::{get, post};
+    use axum::{Json, Router};
+    use groat_seller::{ConfigError, Paid, Pay};
+    use serde_json::{Value, json};
+
+    pub(super) fn router(pay: &Pay) -> Result<Router, ConfigError> {
+        let weather =
+            pay.route().price("$0.01").description("The weather in one city").mime_type("application/json");
+        let order = pay.route().price("$0.02").description("One coffee").mime_type("application/json");
+        Ok(Router::new()
+            .route("/", get(contents))
+            .route("/free", get(|| async { Json(json!({ "price": "nothing" })) }))
+            .route("/weather", get(weather_report).layer(weather.build()?))
+            .route("/order", post(take_order).layer(order.build()?)))
+    }
+
+    async fn contents() -> Json<Value> {
+        Json(json!({ "GET /free": "nothing", "GET /weather": "$0.01", "POST /order": "$0.02" }))
+    }
+
+    async fn weather_report() -> Json<Value> {
+        Json(json!({ "city": "Zurich", "sky": "clear", "temperature_c": 21 }))
+    }
+
+    async fn take_order(paid: Paid, body: String) -> Json<Value> {
+        Json(json!({ "order": "one coffee", "for": paid.payer, "note": body }))
+    }
+}
