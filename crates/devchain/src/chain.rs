@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bloom, Bytes, Log, U256};
 use revm::context::BlockEnv;
-use revm::context::result::EVMError;
+use revm::context::result::{EVMError, ExecutionResult};
 
 use crate::faults::Faults;
 use crate::ledger::Ledger;
@@ -240,11 +240,7 @@ impl Node {
                             gas_used: used,
                             gas_used_so_far: gas_used,
                             first_log: logs,
-                            logs: done
-                                .result
-                                .is_success()
-                                .then(|| done.result.logs().to_vec())
-                                .unwrap_or_default(),
+                            logs: kept_logs(&done.result),
                         };
                         logs += mined.logs.len() as u64;
                         mined.logs.iter().for_each(|log| bloom.accrue_log(log));
@@ -363,6 +359,11 @@ impl Node {
             Err(_) => Err(None),
         }
     }
+}
+
+/// What a failed transaction said does not count.
+fn kept_logs(result: &ExecutionResult) -> Vec<Log> {
+    if result.is_success() { result.logs().to_vec() } else { Vec::new() }
 }
 
 trait ConcatBytes {

@@ -38,6 +38,14 @@ const DEPLOYER_CODE: Bytes = bytes!(
 const ARTIFACTS: &[(&str, &str)] = &[
     ("Usdc", include_str!("../../../contracts/artifacts/Usdc.json")),
     ("Multicall3", include_str!("../../../contracts/artifacts/Multicall3.json")),
+    ("SmartWalletFactory", include_str!("../../../contracts/artifacts/SmartWalletFactory.json")),
+    ("FeeToken", include_str!("../../../contracts/artifacts/FeeToken.json")),
+    ("SilentToken", include_str!("../../../contracts/artifacts/SilentToken.json")),
+    ("GasBurnerToken", include_str!("../../../contracts/artifacts/GasBurnerToken.json")),
+    ("LyingToken", include_str!("../../../contracts/artifacts/LyingToken.json")),
+    ("GasWallet", include_str!("../../../contracts/artifacts/GasWallet.json")),
+    ("LiarWallet", include_str!("../../../contracts/artifacts/LiarWallet.json")),
+    ("AlwaysWallet", include_str!("../../../contracts/artifacts/AlwaysWallet.json")),
 ];
 const ADDRESSES: &str = include_str!("../../../contracts/addresses.json");
 

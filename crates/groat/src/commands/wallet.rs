@@ -121,7 +121,7 @@ pub(crate) fn gas_key(path: &Path) -> anyhow::Result<GasKey> {
 fn password(path: &Path, prompt: &str) -> anyhow::Result<Zeroizing<String>> {
     let beside = path.with_added_extension("password");
     let named = std::env::var_os(PASSWORD_FILE).map(PathBuf::from);
-    for file in [Some(beside).filter(|file| file.exists()), named].into_iter().flatten() {
+    if let Some(file) = Some(beside).filter(|file| file.exists()).or(named) {
         keystore::private(&file)?;
         let text =
             Zeroizing::new(std::fs::read_to_string(&file).with_context(|| file.display().to_string())?);
