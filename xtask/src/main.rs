@@ -29,10 +29,17 @@ enum Chore {
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().chore {
+fn main() -> std::process::ExitCode {
+    let result = match Cli::parse().chore {
         Chore::Test => test::all(),
         Chore::Tidy => tidy::run(),
-        Chore::Contracts { check } => contracts::run_build(check),
+        Chore::Contracts { check } => contracts::run(check),
+    };
+    match result {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
     }
 }

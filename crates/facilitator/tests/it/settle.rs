@@ -172,7 +172,8 @@ async fn e01_e03_e05_e06_e07_e08_bad_terms_and_signatures_are_refused_with_their
     let world = World::new(Mining::Instant);
     let payer = world.payer(1);
     let good = payer.authorization(1);
-    let cases: Vec<(Reason, Box<dyn Fn(&mut groat_chain_evm::proof::Authorization)>)> = vec![
+    type Change = Box<dyn Fn(&mut groat_chain_evm::proof::Authorization)>;
+    let cases: Vec<(Reason, Change)> = vec![
         (Reason::AmountMismatch, Box::new(|a| a.value = U256::from(9_999))),
         (Reason::AmountMismatch, Box::new(|a| a.value = U256::from(10_001))),
         (Reason::RecipientMismatch, Box::new(|a| a.to = a.from)),
