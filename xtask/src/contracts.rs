@@ -5,7 +5,7 @@ use anyhow::bail;
 use crate::shell::{has, root, run};
 
 /// Compiles the contracts, or with `check` proves that the committed artifacts come from the sources.
-pub(crate) fn run_build(check: bool) -> anyhow::Result<()> {
+pub(crate) fn build(check: bool) -> anyhow::Result<()> {
     if !has("npm") || !has("node") {
         bail!("the contracts need node and npm: install nodejs");
     }

@@ -33,7 +33,7 @@ fn main() -> std::process::ExitCode {
     let result = match Cli::parse().chore {
         Chore::Test => test::all(),
         Chore::Tidy => tidy::run(),
-        Chore::Contracts { check } => contracts::run(check),
+        Chore::Contracts { check } => contracts::build(check),
     };
     match result {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -17,7 +17,7 @@ pub(crate) fn all() -> anyhow::Result<()> {
     run("lints", "cargo", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
     run("tests", "cargo", &["test", "--workspace", "--quiet"])?;
     run("demo", "cargo", &["run", "--release", "--quiet", "--", "demo"])?;
-    contracts::run(true)?;
+    contracts::build(true)?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 
 mod crash;
 mod disk_full;
+mod fsync_fails;
 mod journal;
 mod memory;
 mod sqlite_file;
