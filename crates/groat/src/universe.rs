@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, U256, address};
 use anyhow::Context;
 use groat_chain_evm::{Chain, ChainOptions, GasKey, Rpc};
 use groat_core::ports::{Facilitator, Store};
@@ -18,6 +18,9 @@ use crate::{listen, registry};
 
 /// The chain id of the dev chain: Base Sepolia's, so that unmodified clients know its dollar.
 pub(crate) const CHAIN_ID: u64 = 84532;
+
+/// Who is paid in the sample universe. It stays the same, because buyers remember whom they paid.
+const SELLER: Address = address!("0x402402402402402402402402402402402402402A");
 
 /// Which ports; 0 takes any that is free.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,12 +43,12 @@ pub(crate) struct Universe {
 impl Universe {
     /// Starts it all. `buyer` gets 100 dollars of play money.
     pub(crate) async fn start(ports: Ports, mining: Mining, buyer: Address) -> anyhow::Result<Self> {
+        let seller = SELLER;
         let chain =
             DevChain::new(groat_devchain::Config { chain_id: CHAIN_ID, mining, ..Default::default() });
         let gas_key = random_key()?;
         chain.set_balance(gas_key.address(), U256::from(10).pow(U256::from(21)));
         chain.mint_usdc(buyer, U256::from(100_000_000));
-        let seller = random_key()?.address();
         let server = chain.serve(local(ports.chain)).await.with_context(|| {
             format!("the chain cannot listen on port {}: choose another port", ports.chain)
         })?;

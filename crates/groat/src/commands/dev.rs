@@ -22,6 +22,9 @@ pub(crate) struct Options {
     /// Seconds between blocks; without it every transaction makes its own block at once
     #[arg(long, value_name = "SECONDS")]
     block_time: Option<u64>,
+    /// Tell where everything listens in one JSON line
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std::process::ExitCode> {
@@ -30,16 +33,22 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
         Ports { chain: options.chain_port, facilitator: options.facilitator_port, gate: options.port };
     let universe = Universe::start(ports, devchain::mining(options.block_time), buyer.address()).await?;
     let gate = &universe.gate_url;
-    println!("chain        {}  (chain id {})", universe.chain_url, crate::universe::CHAIN_ID);
-    println!("facilitator  {}", universe.facilitator_url);
-    println!("sample API   {gate}  (GET /weather $0.01, POST /order $0.02, GET /free)");
-    println!("seller       {}", universe.seller);
-    println!("buyer        {}  ($100 of play money; key `dev`)", buyer.address());
-    println!();
-    println!("See the price:  curl -i {gate}/weather");
-    println!("Pay it:         groat pay --wallet dev {gate}/weather");
-    println!();
-    println!("Everything is forgotten when this stops (Ctrl-C).");
+    let facts = [
+        ("chain", universe.chain_url.clone()),
+        ("facilitator", universe.facilitator_url.clone()),
+        ("api", gate.clone()),
+        ("seller", universe.seller.to_string()),
+        ("buyer", buyer.address().to_string()),
+    ];
+    listen::announce(options.json, &facts);
+    if !options.json {
+        println!();
+        println!("For sale:       GET /weather $0.01, POST /order $0.02; GET /free costs nothing");
+        println!("See the price:  curl -i {gate}/weather");
+        println!("Pay it:         groat pay --wallet dev {gate}/weather");
+        println!();
+        println!("The buyer has $100 of play money. Everything is forgotten when this stops (Ctrl-C).");
+    }
     listen::until_stopped().await?;
     Ok(exit::OK)
 }

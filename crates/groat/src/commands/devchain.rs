@@ -19,6 +19,9 @@ pub(crate) struct Options {
     /// Seconds between blocks; without it every transaction makes its own block at once
     #[arg(long, value_name = "SECONDS")]
     block_time: Option<u64>,
+    /// Tell where it listens in one JSON line
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) fn mining(block_time: Option<u64>) -> Mining {
@@ -37,8 +40,12 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<std::process::ExitCo
         .serve(address)
         .await
         .with_context(|| format!("the chain cannot listen on {address}: choose another port with --port"))?;
-    println!("chain      http://{}  (chain id {})", server.local_addr(), universe::CHAIN_ID);
-    println!("USDC       {}", groat_devchain::USDC);
+    let facts = [
+        ("chain", format!("http://{}", server.local_addr())),
+        ("chainId", universe::CHAIN_ID.to_string()),
+        ("usdc", groat_devchain::USDC.to_string()),
+    ];
+    listen::announce(options.json, &facts);
     listen::until_stopped().await?;
     Ok(exit::OK)
 }

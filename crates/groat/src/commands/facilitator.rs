@@ -31,6 +31,9 @@ pub(crate) struct Options {
     listen: Option<SocketAddr>,
     #[command(flatten)]
     chain: ChainFlags,
+    /// Tell where it listens in one JSON line
+    #[arg(long)]
+    json: bool,
 }
 
 /// One chain by flags, instead of a file.
@@ -75,11 +78,12 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     let listener = listen::bind(address, "the facilitator").await?;
     let address = listen::spawn(listener, service.router())?;
     ready.set(true);
-    println!("facilitator  http://{address}");
-    println!("book         {}", path.display());
-    if open > 0 {
-        println!("taken up     {open} open payments");
-    }
+    let facts = [
+        ("facilitator", format!("http://{address}")),
+        ("book", path.display().to_string()),
+        ("openPayments", open.to_string()),
+    ];
+    listen::announce(options.json, &facts);
     listen::until_stopped().await?;
     Ok(exit::OK)
 }

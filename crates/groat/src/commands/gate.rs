@@ -45,6 +45,9 @@ pub(crate) struct Options {
     facilitator: Option<String>,
     #[command(flatten)]
     chain: ChainFlags,
+    /// Tell where it listens in one JSON line
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std::process::ExitCode> {
@@ -85,17 +88,17 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     let recovered = pay.recover().await?;
     let listener = listen::bind(address, "the gate").await?;
     let address = listen::spawn(listener, Router::new().fallback_service(gateway))?;
-    println!("gate      http://{address}  in front of {upstream}");
-    for route in &routes {
-        println!(
-            "route     {}  {}",
-            route["path"].as_str().unwrap_or_default(),
-            route["price"].as_str().unwrap_or_default()
+    let mut facts = vec![("gate", format!("http://{address}")), ("upstream", upstream)];
+    if !options.json {
+        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        facts.extend(
+            routes
+                .iter()
+                .map(|route| ("sells", format!("{}  {}", text(&route["path"]), text(&route["price"])))),
         );
     }
-    if recovered.open > 0 {
-        println!("open      {} sales wait for their buyers", recovered.open);
-    }
+    facts.push(("openSales", recovered.open.to_string()));
+    listen::announce(options.json, &facts);
     listen::until_stopped().await?;
     pay.drained().await;
     Ok(exit::OK)

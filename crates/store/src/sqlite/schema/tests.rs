@@ -47,3 +47,14 @@ fn readers_cannot_write() {
     let _first = open(&path).unwrap();
     assert!(connect_reader(&path).unwrap().execute("DELETE FROM meta", []).is_err());
 }
+
+#[test]
+fn opening_waits_for_a_process_that_writes() {
+    let (_folder, path) = fresh();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let opener = std::thread::spawn(move || open(&path).map(drop));
+    std::thread::sleep(BUSY_TIMEOUT / 50);
+    other.execute_batch("COMMIT").unwrap();
+    opener.join().unwrap().unwrap();
+}
