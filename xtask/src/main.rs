@@ -1,6 +1,7 @@
 //! What developers of groat run: `cargo xtask test` and its parts.
 
 mod contracts;
+mod interop;
 mod shell;
 mod test;
 mod tidy;
@@ -21,6 +22,8 @@ enum Chore {
     Test,
     /// Check the shape of the workspace: dependency edges, file sizes, links in documents
     Tidy,
+    /// Pay and be paid by the official clients, servers and facilitators; prints one line a pair
+    Interop,
     /// Compile the Solidity contracts
     Contracts {
         /// Only prove that the committed artifacts come from the sources
@@ -33,6 +36,7 @@ fn main() -> std::process::ExitCode {
     let result = match Cli::parse().chore {
         Chore::Test => test::all(),
         Chore::Tidy => tidy::run(),
+        Chore::Interop => interop::matrix(),
         Chore::Contracts { check } => contracts::build(check),
     };
     match result {

@@ -3,7 +3,7 @@
 use anyhow::Context;
 
 use crate::shell::{has, root, run};
-use crate::{contracts, tidy};
+use crate::{contracts, interop, tidy};
 
 /// Programs that the tests run, and the Debian packages that bring them.
 const PROGRAMS: &[(&str, &str)] =
@@ -16,6 +16,7 @@ pub(crate) fn all() -> anyhow::Result<()> {
     tidy::run()?;
     run("lints", "cargo", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
     run("tests", "cargo", &["test", "--workspace", "--quiet"])?;
+    interop::matrix()?;
     run("demo", "cargo", &["run", "--release", "--quiet", "--", "demo"])?;
     contracts::build(true)?;
     Ok(())

@@ -1,0 +1,226 @@
+//! Unmodified official clients, servers and facilitators, each with ours. Needs what `interop/setup.sh` installs.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::processes::{Running, dev, groat, interop, rpc, text};
+
+/// Any key will do; the sample universe gives it play money.
+const BUYER_KEY: &str = "0x7777777777777777777777777777777777777777777777777777777777777777";
+const BUYER: &str = "0xAe72A48c1a36bd18Af168541c53037965d26e4A8";
+const FACILITATOR_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+const PAY_TO: &str = "0x90F79bf6EB2c4f870365E785982E1f101E93b906";
+
+/// A script of `interop/` with the interpreter that has its packages.
+fn peer(script: &str) -> Command {
+    let folder = interop();
+    let program = match script {
+        _ if script.ends_with(".mjs") => "node".into(),
+        _ if script.contains("-v1") => folder.join(".venv-v1/bin/python"),
+        _ => folder.join(".venv-v2/bin/python"),
+    };
+    let mut command = Command::new(program);
+    command.arg(folder.join(script)).current_dir(folder).env("STOP_WITH_STDIN", "1");
+    command
+}
+
+const CLIENTS: [&str; 4] = [
+    "clients/x402-fetch-v2.mjs",
+    "clients/x402-httpx-v2.py",
+    "clients/x402-fetch-v1.mjs",
+    "clients/x402-httpx-v1.py",
+];
+
+struct Row {
+    buyer: String,
+    seller: String,
+    facilitator: String,
+    request: &'static str,
+    outcome: Result<String, String>,
+}
+
+struct Matrix {
+    universe: Running,
+    rows: Vec<Row>,
+}
+
+impl Matrix {
+    /// An official client asks for something.
+    fn official_buyer(
+        &mut self,
+        script: &str,
+        seller: &str,
+        facilitator: &str,
+        url: &str,
+        request: &'static str,
+    ) {
+        let chain = self.universe.said("chain");
+        let (method, path) = request.split_once(' ').unwrap();
+        let mut command = peer(script);
+        command.envs([
+            ("URL", format!("{url}{path}").as_str()),
+            ("METHOD", method),
+            ("PRIVATE_KEY", BUYER_KEY),
+            ("RPC_URL", &chain),
+        ]);
+        if method == "POST" {
+            command.env("BODY", r#"{"cups":1}"#);
+        }
+        let output = command.output().unwrap();
+        let (stdout, stderr) = text(&output);
+        let line: Value = serde_json::from_str(stdout.trim()).unwrap_or_else(|_| json!({ "error": stderr }));
+        let buyer = format!(
+            "{} {}",
+            line["client"].as_str().unwrap_or(script),
+            line["version"].as_str().unwrap_or("?")
+        );
+        let outcome = match (output.status.success(), line["receipt"]["transaction"].as_str()) {
+            (true, Some(transaction)) => self.on_chain(transaction),
+            _ => Err(line.to_string()),
+        };
+        self.rows.push(Row {
+            buyer,
+            seller: seller.into(),
+            facilitator: facilitator.into(),
+            request,
+            outcome,
+        });
+    }
+
+    /// Our client asks for something.
+    fn our_buyer(&mut self, data: &Path, seller: &str, facilitator: &str, url: &str, request: &'static str) {
+        let (method, path) = request.split_once(' ').unwrap();
+        let url = format!("{url}{path}");
+        let mut command = groat(data);
+        command.args(["pay", "--wallet", "dev", "--json", "-X", method, &url]);
+        if method == "POST" {
+            command.args(["-H", "content-type: application/json", "-d", r#"{"cups":1}"#]);
+        }
+        let output = command.output().unwrap();
+        let (stdout, stderr) = text(&output);
+        let answer: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| json!({ "error": stderr }));
+        let outcome = match answer["payment"]["transaction"].as_str() {
+            Some(transaction) if answer["status"] == 200 => self.on_chain(transaction),
+            _ => Err(answer.to_string()),
+        };
+        self.rows.push(Row {
+            buyer: ours(),
+            seller: seller.into(),
+            facilitator: facilitator.into(),
+            request,
+            outcome,
+        });
+    }
+
+    /// A receipt is believed when the chain says the same.
+    fn on_chain(&self, transaction: &str) -> Result<String, String> {
+        let receipt = rpc(&self.universe.said("chain"), "eth_getTransactionReceipt", &json!([transaction]));
+        if receipt["status"] == "0x1" {
+            Ok(transaction.to_owned())
+        } else {
+            Err(format!("{transaction} is not on the chain"))
+        }
+    }
+}
+
+fn ours() -> String {
+    format!("groat {}", env!("CARGO_PKG_VERSION"))
+}
+
+fn named(server: &Running) -> String {
+    format!("{} {}", server.said("peer"), server.said("version"))
+}
+
+fn url(server: &Running) -> String {
+    format!("http://127.0.0.1:{}", server.ready["listening"])
+}
+
+#[test]
+#[ignore = "needs the packages that interop/setup.sh installs; cargo xtask test runs it"]
+fn every_official_peer_pays_and_is_paid() {
+    let data = tempfile::tempdir().unwrap();
+    let universe = dev(data.path());
+    rpc(&universe.said("chain"), "dev_mintUsdc", &json!([BUYER, "10000000"]));
+    let (api, facilitator, chain) =
+        (universe.said("api"), universe.said("facilitator"), universe.said("chain"));
+    let mut matrix = Matrix { universe, rows: Vec::new() };
+
+    for script in CLIENTS {
+        for request in ["GET /weather", "POST /order"] {
+            matrix.official_buyer(script, &ours(), &ours(), &api, request);
+        }
+    }
+    for script in ["servers/express-v2.mjs", "servers/fastapi-v2.py"] {
+        let server = Running::start(
+            peer(script).envs([("FACILITATOR_URL", facilitator.as_str()), ("PAY_TO", PAY_TO)]),
+        );
+        for request in ["GET /weather", "POST /order"] {
+            matrix.our_buyer(data.path(), &named(&server), &ours(), &url(&server), request);
+            matrix.official_buyer(
+                "clients/x402-fetch-v2.mjs",
+                &named(&server),
+                &ours(),
+                &url(&server),
+                request,
+            );
+        }
+    }
+    let theirs = Running::start(
+        peer("servers/facilitator-v2.mjs")
+            .envs([("RPC_URL", chain.as_str()), ("SIGNER_KEY", FACILITATOR_KEY)]),
+    );
+    let gate_data = tempfile::tempdir().unwrap();
+    let upstream = format!("http://{}", echo());
+    let gate = Running::start(groat(gate_data.path()).args([
+        "gate",
+        "--listen",
+        "127.0.0.1:0",
+        "--upstream",
+        &upstream,
+        "--pay-to",
+        PAY_TO,
+        "--json",
+        "--price",
+        "GET /weather=$0.01",
+        "--price",
+        "POST /order=$0.02",
+        "--facilitator",
+        &url(&theirs),
+    ]));
+    let gate_url = gate.said("gate");
+    let seller = format!("{} gate", ours());
+    for request in ["GET /weather", "POST /order"] {
+        matrix.our_buyer(data.path(), &seller, &named(&theirs), &gate_url, request);
+        for script in CLIENTS {
+            matrix.official_buyer(script, &seller, &named(&theirs), &gate_url, request);
+        }
+    }
+
+    println!("{:<22} {:<26} {:<26} {:<13} result", "buyer", "seller", "facilitator", "request");
+    for row in &matrix.rows {
+        let result =
+            row.outcome.as_ref().map_or_else(|error| format!("FAILED {error}"), |hash| format!("ok {hash}"));
+        println!("{:<22} {:<26} {:<26} {:<13} {result}", row.buyer, row.seller, row.facilitator, row.request);
+    }
+    assert!(matrix.rows.iter().all(|row| row.outcome.is_ok()));
+}
+
+/// A server that answers everything with 200, in a thread of this process.
+fn echo() -> std::net::SocketAddr {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 8192]);
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n{{}}"
+            );
+        }
+    });
+    address
+}

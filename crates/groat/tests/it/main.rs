@@ -1,0 +1,7 @@
+//! The built binary, as others meet it.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod cli;
+mod interop;
+mod kill;
+mod processes;
