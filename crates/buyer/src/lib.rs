@@ -12,11 +12,12 @@
 //! # Ok(()) }
 //! ```
 
-mod budget;
 mod client;
+mod past;
 mod signer;
 
 pub use client::{
-    Approver, AskView, Bought, BuyError, Buyer, Client, DenyAll, Options, PaidWith, Plan, PlannedOffer,
+    Approver, AskView, Bought, BuyError, BuyErrorKind, Buyer, Client, DenyAll, Options, PaidWith, Plan,
+    PlannedOffer, SpentToday,
 };
 pub use signer::{KeyError, LocalSigner, is_published, keystore};

@@ -53,7 +53,7 @@ fn main() -> std::process::ExitCode {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("groat: cannot start: {error}");
-            return commands::exit::FAULT;
+            return commands::exit::FAULT.into();
         }
     };
     let data = paths::DataDir::new(cli.data_dir);
@@ -74,7 +74,7 @@ fn main() -> std::process::ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("groat: {error:#}");
-            commands::exit::FAULT
+            commands::exit::FAULT.into()
         }
     }
 }

@@ -14,7 +14,8 @@ use groat_facilitator::{Engine, EngineOptions};
 use groat_seller::Pay;
 use groat_store::MemoryStore;
 
-use crate::{listen, registry};
+use crate::listen::{self, Serving};
+use crate::registry;
 
 /// The chain id of the dev chain: Base Sepolia's, so that unmodified clients know its dollar.
 pub(crate) const CHAIN_ID: u64 = 84532;
@@ -37,7 +38,8 @@ pub(crate) struct Universe {
     pub(crate) facilitator_url: String,
     pub(crate) gate_url: String,
     pub(crate) seller: Address,
-    _server: Server,
+    _chain_server: Server,
+    _servers: [Serving; 2],
 }
 
 impl Universe {
@@ -79,11 +81,12 @@ impl Universe {
 
         Ok(Self {
             chain_url: format!("http://{}", server.local_addr()),
-            facilitator_url: format!("http://{facilitator}"),
-            gate_url: format!("http://{gate}"),
+            facilitator_url: format!("http://{}", facilitator.address()),
+            gate_url: format!("http://{}", gate.address()),
             chain,
             seller,
-            _server: server,
+            _chain_server: server,
+            _servers: [facilitator, gate],
         })
     }
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use groat_core::payment::DialectId;
 use groat_core::policy::{Decision, Denial, PayAsk};
-use groat_core::ports::Payer;
+use groat_core::ports::{Payer, Token};
 use groat_core::reason::printable;
 use groat_core::{Challenge, Offer};
 use url::Url;
 
-use super::{BuyError, Client, host};
-use crate::budget;
+use super::url::{host, private_way, same_shop};
+use super::{BuyError, Client};
+use crate::past::{View, host_name};
 
 /// What a person is shown before a payment; all of it from the offer that would be signed (threat row Y23).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +20,12 @@ pub struct AskView {
     pub host: String,
     /// The offer.
     pub offer: Offer,
+    /// Its token, from our own table.
+    pub token: Option<Token>,
     /// Its price in millionths of a dollar.
     pub usd_micros: u64,
+    /// So long the payment would be good, in seconds.
+    pub window_s: u64,
     /// Why a person is asked.
     pub why: String,
 }
@@ -45,6 +50,8 @@ pub struct Plan {
 pub struct PlannedOffer {
     /// The offer.
     pub offer: Offer,
+    /// Its token, from our own table; whatever the offer says of it does not count (threat row Y07).
+    pub token: Option<Token>,
     /// Its price in millionths of a dollar, where the token has a known value.
     pub usd_micros: Option<u64>,
     /// What the policy says; `None` when this client cannot pay it at all.
@@ -56,66 +63,55 @@ impl Plan {
         Self { status, dialect: None, description: String::new(), offers: Vec::new(), chosen: None }
     }
 
+    /// The offer that would be paid.
+    pub fn chosen(&self) -> Option<&PlannedOffer> {
+        self.offers.get(self.chosen?)
+    }
+
     /// Why nothing can be chosen.
     pub(super) fn refusal(&self) -> BuyError {
-        let denials: Vec<Denial> = self
-            .offers
-            .iter()
-            .filter_map(|planned| match &planned.decision {
-                Some(Decision::Deny(denial)) => Some(denial.clone()),
-                _ => None,
-            })
-            .collect();
-        if denials.is_empty() {
-            let names: Vec<String> = self
-                .offers
-                .iter()
-                .map(|planned| format!("{} on {}", planned.offer.scheme, planned.offer.network))
-                .collect();
-            return BuyError::NoOffer(if names.is_empty() {
-                "no offers".to_owned()
-            } else {
-                names.join(", ")
-            });
+        let denied = |planned: &PlannedOffer| match &planned.decision {
+            Some(Decision::Deny(denial)) => Some(denial.clone()),
+            _ => None,
+        };
+        let denials: Vec<Denial> = self.offers.iter().filter_map(denied).collect();
+        if !denials.is_empty() {
+            return BuyError::Denied(denials);
         }
-        BuyError::Denied(denials)
+        let name = |planned: &PlannedOffer| {
+            format!("{} on {}", printable(&planned.offer.scheme, 40), planned.offer.network)
+        };
+        let names: Vec<String> = self.offers.iter().map(name).collect();
+        BuyError::NoOffer(if names.is_empty() { "no offers".to_owned() } else { names.join(", ") })
     }
 }
 
 impl Client {
     /// Weighs all offers of a challenge.
-    pub(super) async fn weigh(
+    pub(super) fn weigh(
         &self,
-        fingerprint: &str,
+        view: &View,
         url: &Url,
         dialect: &DialectId,
         challenge: &Challenge,
     ) -> Result<Plan, BuyError> {
-        same_shop(url, &challenge.resource.url)?;
-        let now = self.buyer.clock.now();
-        let mut offers = Vec::new();
-        for offer in &challenge.offers {
-            let token = self.payer(offer).and_then(|payer| payer.token(&offer.network, &offer.asset));
-            let usd_micros = token.and_then(|token| token.usd_micros(offer.amount));
-            let decision = match self.payer(offer) {
-                Some(_) if known_flow(offer) => {
-                    let past =
-                        budget::past(&self.journal, fingerprint, &host(url), Some(&offer.network), now)
-                            .await?;
-                    let ask = PayAsk {
-                        host: host(url),
-                        private_way: private_way(url),
-                        network: offer.network.clone(),
-                        usd_micros,
-                        pay_to: offer.pay_to.clone(),
-                        pay_to_before: past.pay_to_before,
-                    };
-                    Some(self.buyer.policy.decide(&ask, &past.spent, now))
-                }
-                _ => None,
-            };
-            offers.push(PlannedOffer { offer: offer.clone(), usd_micros, decision });
+        if let Ok(named) = Url::parse(&challenge.resource.url)
+            && !same_shop(url, &named)
+        {
+            return Err(BuyError::NoOffer(format!(
+                "the challenge is for {} and not for {}",
+                host(&named),
+                host(url)
+            )));
         }
+        let weighed = |offer: &Offer| {
+            let payer = self.payer(offer).filter(|_| known_flow(offer));
+            let token = payer.and_then(|payer| payer.token(&offer.network, &offer.asset));
+            let usd_micros = token.and_then(|token| token.usd_micros(offer.amount));
+            let decision = payer.map(|payer| self.decide(view, url, payer.as_ref(), offer, usd_micros));
+            PlannedOffer { offer: offer.clone(), token, usd_micros, decision }
+        };
+        let offers: Vec<PlannedOffer> = challenge.offers.iter().map(weighed).collect();
         let chosen = offers
             .iter()
             .enumerate()
@@ -129,6 +125,37 @@ impl Client {
             offers,
             chosen,
         })
+    }
+
+    /// What the policy says of one offer.
+    pub(super) fn decide(
+        &self,
+        view: &View,
+        url: &Url,
+        payer: &dyn Payer,
+        offer: &Offer,
+        usd_micros: Option<u64>,
+    ) -> Decision {
+        let policy = &self.buyer.policy;
+        let host = host(url);
+        // Denying a host denies it on every port; allowing it allows what is written.
+        if policy.hosts_denied.iter().any(|denied| denied.eq_ignore_ascii_case(host_name(&host))) {
+            return Decision::Deny(Denial::Host(host));
+        }
+        let forgotten = self.buyer.options.payees_forgotten.get(&host).copied();
+        let before = view.payee(&host, &offer.network, forgotten);
+        let ask = PayAsk {
+            private_way: private_way(url),
+            network: offer.network.clone(),
+            usd_micros,
+            pay_to: offer.pay_to.clone(),
+            // Two spellings of one account are no change.
+            pay_to_before: before.map(|before| {
+                if payer.same_account(before, &offer.pay_to) { &offer.pay_to } else { before }.to_owned()
+            }),
+            host,
+        };
+        policy.decide(&ask, &view.spent(&ask.host), view.now)
     }
 
     pub(super) fn payer(&self, offer: &Offer) -> Option<&Arc<dyn Payer>> {
@@ -150,32 +177,4 @@ fn flow(offer: &Offer) -> Option<&str> {
 /// At the same price, paying after the answer is better than before.
 fn settles_first(offer: &Offer) -> bool {
     flow(offer) == Some("upfront")
-}
-
-/// The challenge must be about the host that was asked (threat row B12).
-fn same_shop(asked: &Url, named: &str) -> Result<(), BuyError> {
-    let Ok(named) = Url::parse(named) else { return Ok(()) };
-    let loopback_pair = private_way(asked) && is_loopback(&named);
-    if named.host_str() == asked.host_str() || loopback_pair && is_loopback(asked) {
-        return Ok(());
-    }
-    Err(BuyError::NoOffer(format!(
-        "the challenge is for {} and not for {}",
-        named.host_str().unwrap_or("nobody"),
-        asked.host_str().unwrap_or("nobody")
-    )))
-}
-
-/// Whether nobody on the way can read or change what is sent.
-fn private_way(url: &Url) -> bool {
-    url.scheme() == "https" || is_loopback(url)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        None => false,
-    }
 }

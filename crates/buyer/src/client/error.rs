@@ -8,21 +8,26 @@ use groat_wire::WireError;
 /// Why there is no answer that was paid for.
 #[derive(Debug, thiserror::Error)]
 pub enum BuyError {
-    /// The seller refused the payment. It may not be signed again before it is dead.
-    #[error("the seller refused the payment: {reason}{}", hint(*.retry_after_s))]
+    /// The seller took the request with its payment and did not deliver. Its word releases nothing: the payment may
+    /// still be taken, so no other is signed before this one is dead.
+    #[error("the seller refused the payment (HTTP {status}): {reason}{}{}", said(message), hint(*.retry_after_s))]
     Refused {
         /// Why.
         reason: Reason,
         /// The payment.
         id: PaymentId,
+        /// HTTP status of the answer.
+        status: u16,
+        /// The beginning of the answer's body: data, never instructions.
+        message: String,
         /// In so many seconds a new payment may be signed.
         retry_after_s: u64,
     },
     /// The policy said no; nothing was signed.
     #[error("not paid: {}", reasons(.0))]
     Denied(Vec<Denial>),
-    /// A person was asked and did not say yes.
-    #[error("not paid: {0}, and nobody approved it")]
+    /// A person or the signer was asked and did not say yes; nothing was signed.
+    #[error("not paid: {0}")]
     NotApproved(String),
     /// None of the offers can be paid by this client.
     #[error("not paid: the seller offers nothing that this wallet can pay ({0})")]
@@ -34,10 +39,41 @@ pub enum BuyError {
         id: PaymentId,
         /// The transaction that may carry it.
         transaction: Option<String>,
+        /// Repeating earlier than in so many seconds is of no use.
+        retry_after_s: u64,
     },
     /// Something does not work.
     #[error("{0}")]
     Fault(String),
+}
+
+/// What a [`BuyError`] asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuyErrorKind {
+    /// The seller said no: talk to it, or wait.
+    Refused,
+    /// The buyer's own limits said no: change them, or do without.
+    Denied,
+    /// Something does not work: mend it.
+    Fault,
+    /// Not known yet: repeat.
+    Pending,
+}
+
+impl BuyErrorKind {
+    /// The exit code of a command that ends so.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Refused => 10,
+            Self::Denied => 11,
+            Self::Fault => 20,
+            Self::Pending => 21,
+        }
+    }
+}
+
+fn said(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(" ({message})") }
 }
 
 fn hint(retry_after_s: u64) -> String {
@@ -51,14 +87,34 @@ fn reasons(denials: &[Denial]) -> String {
 }
 
 impl BuyError {
+    /// What it asks for.
+    pub fn kind(&self) -> BuyErrorKind {
+        match self {
+            Self::Refused { .. } => BuyErrorKind::Refused,
+            Self::Denied(_) | Self::NotApproved(_) => BuyErrorKind::Denied,
+            Self::NoOffer(_) | Self::Fault(_) => BuyErrorKind::Fault,
+            Self::Pending { .. } => BuyErrorKind::Pending,
+        }
+    }
+
     pub(crate) fn fault(text: impl Into<String>) -> Self {
         Self::Fault(text.into())
+    }
+
+    pub(crate) fn busy() -> Self {
+        Self::fault(
+            "another process is buying the same at this moment: repeat the command, it will not pay twice",
+        )
+    }
+
+    pub(crate) fn stream() -> Self {
+        Self::fault("the body must be in memory and not a stream, because it may have to be sent again")
     }
 }
 
 impl From<Fault> for BuyError {
     fn from(fault: Fault) -> Self {
-        Self::Fault(fault.to_string())
+        Self::Fault(format!("the purchase journal: {fault}"))
     }
 }
 
@@ -70,6 +126,10 @@ impl From<WireError> for BuyError {
 
 impl From<SignError> for BuyError {
     fn from(error: SignError) -> Self {
-        Self::Fault(error.to_string())
+        match error {
+            SignError::Refused(_) => Self::NotApproved(error.to_string()),
+            SignError::Offer(what) => Self::NoOffer(what),
+            SignError::Unavailable(_) => Self::Fault(error.to_string()),
+        }
     }
 }

@@ -2,11 +2,13 @@
 
 use groat_core::Challenge;
 use groat_core::payment::DialectId;
-use http::StatusCode;
-use http::header::LOCATION;
+use http::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_ENCODING, LOCATION, RANGE, USER_AGENT};
+use http::{HeaderName, StatusCode};
 use reqwest::{Method, Request, Response};
+use url::Url;
 
-use super::{BuyError, Client, REDIRECTS_MAX};
+use super::url::{host, leads_inside, same_origin};
+use super::{BuyError, Client};
 
 /// What came back before anything was paid.
 pub(super) enum Answer {
@@ -14,92 +16,140 @@ pub(super) enum Answer {
     Free(Response),
     /// It costs something.
     Challenge {
-        /// The 402 itself.
-        response: http::response::Parts,
-        /// Its language.
+        /// The request that was answered: after a redirect not the one that was sent first.
+        request: Box<Request>,
+        /// The language of the challenge.
         dialect: DialectId,
         /// What it says.
         challenge: Challenge,
     },
 }
 
+/// Redirects of an unpaid request that are followed.
+const REDIRECTS_MAX: usize = 5;
 /// Most of a 402's body that is read (threat row Y14).
-const BODY_BYTES_MAX: usize = 64 * 1024;
-/// How long its body may take.
-const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
+/// All that another origin learns of a request that was redirected to it.
+const FOLLOWING_HEADERS: [HeaderName; 4] = [ACCEPT, ACCEPT_LANGUAGE, RANGE, USER_AGENT];
+
+/// Why an exchange came to nothing.
+pub(super) enum Broken {
+    /// The head of the answer took too long.
+    Timeout,
+    /// There is no connection, or it broke.
+    Connection(reqwest::Error),
+}
 
 impl Client {
-    /// Sends the request unpaid. A redirected GET is followed, because it carries nothing yet; the request that was
-    /// answered is returned.
-    pub(super) async fn ask(&self, mut request: Request) -> Result<(Request, Answer), BuyError> {
+    /// Sends the request unpaid. A redirected GET is followed, because it carries nothing yet.
+    pub(super) async fn ask(&self, mut request: Request) -> Result<Answer, BuyError> {
         for _ in 0..=REDIRECTS_MAX {
-            let copy = request.try_clone().ok_or_else(|| BuyError::fault("the body must be in memory"))?;
-            let url = request.url().clone();
-            let response = self.http.execute(copy).await.map_err(|error| unreachable_host(&url, &error))?;
-            if let Some(next) = redirect(&request, &response) {
-                *request.url_mut() = next;
+            let copy = request.try_clone().ok_or_else(BuyError::stream)?;
+            let response = self.exchange(copy).await.map_err(|broken| broken.told(request.url()))?;
+            if let Some(next) = redirect(&request, &response)? {
+                follow(&mut request, next);
                 continue;
             }
             if response.status() != StatusCode::PAYMENT_REQUIRED {
-                return Ok((request, Answer::Free(response)));
+                return Ok(Answer::Free(response));
             }
-            let (parts, body) = read(response).await?;
+            let (parts, body) = self.read(response).await?;
             return match self.buyer.dialects.read_challenge(&parts.headers, &body)? {
                 Some((dialect, challenge)) => {
-                    Ok((request, Answer::Challenge { response: parts, dialect, challenge }))
+                    Ok(Answer::Challenge { request: Box::new(request), dialect, challenge })
                 }
-                None => {
-                    let response = http::Response::from_parts(parts, body);
-                    Ok((request, Answer::Free(response.into())))
-                }
+                None => Ok(Answer::Free(http::Response::from_parts(parts, body).into())),
             };
         }
-        Err(BuyError::fault(format!("more than {REDIRECTS_MAX} redirects")))
+        Err(BuyError::fault(format!("{} redirects more than {REDIRECTS_MAX} times", host(request.url()))))
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    pub(super) async fn exchange(&self, request: Request) -> Result<Response, Broken> {
+        match tokio::time::timeout(self.buyer.options.timeout, self.http.execute(request)).await {
+            Ok(result) => result.map_err(Broken::Connection),
+            Err(_) => Err(Broken::Timeout),
+        }
+    }
+
+    /// The whole of a 402, if it is small and comes soon.
+    pub(super) async fn read(
+        &self,
+        mut response: Response,
+    ) -> Result<(http::response::Parts, Vec<u8>), BuyError> {
+        // We did not offer to unpack anything.
+        if response.headers().get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+            return Err(BuyError::fault("the challenge is compressed, which nobody asked for"));
+        }
+        let mut body = Vec::new();
+        let reading = async {
+            while let Some(chunk) = response.chunk().await? {
+                if body.len() + chunk.len() > BODY_BYTES_MAX {
+                    return Ok(false);
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok::<bool, reqwest::Error>(true)
+        };
+        let limit = self.buyer.options.challenge_timeout;
+        match tokio::time::timeout(limit, reading).await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => {
+                return Err(BuyError::fault(format!("the challenge is larger than {BODY_BYTES_MAX} bytes")));
+            }
+            Ok(Err(error)) => {
+                return Err(BuyError::fault(format!("the challenge broke off: {}", error.without_url())));
+            }
+            Err(_) => return Err(BuyError::fault(format!("the challenge took longer than {limit:?}"))),
+        }
+        let (parts, _) = http::Response::from(response).into_parts();
+        Ok((parts, body))
     }
 }
 
 /// Where a GET is sent instead. Other methods are not repeated elsewhere without being asked to.
-fn redirect(request: &Request, response: &Response) -> Option<url::Url> {
-    if !response.status().is_redirection() || !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return None;
+fn redirect(request: &Request, response: &Response) -> Result<Option<Url>, BuyError> {
+    let followed = [301, 302, 303, 307, 308].contains(&response.status().as_u16())
+        && matches!(*request.method(), Method::GET | Method::HEAD);
+    let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+    let Some(target) = location.filter(|_| followed).and_then(|text| request.url().join(text).ok()) else {
+        return Ok(None);
+    };
+    let from = request.url();
+    let is_step_down = from.scheme() == "https" && target.scheme() != "https";
+    let is_web = matches!(target.scheme(), "http" | "https") && target.has_host();
+    if is_step_down || !is_web || leads_inside(from, &target) {
+        return Err(BuyError::fault(format!(
+            "{} redirects to {}://{}, where this client does not follow",
+            host(from),
+            target.scheme(),
+            host(&target)
+        )));
     }
-    let target = response.headers().get(LOCATION)?.to_str().ok()?;
-    let target = request.url().join(target).ok()?;
-    // From https to http would be a step down.
-    (target.scheme() == request.url().scheme() || target.scheme() == "https").then_some(target)
+    Ok(Some(target))
 }
 
-async fn read(mut response: Response) -> Result<(http::response::Parts, Vec<u8>), BuyError> {
-    let mut body = Vec::new();
-    let reading = async {
-        while let Some(chunk) = response.chunk().await? {
-            if body.len() + chunk.len() > BODY_BYTES_MAX {
-                return Ok(false);
+fn follow(request: &mut Request, mut next: Url) {
+    next.set_fragment(None);
+    if !same_origin(request.url(), &next) {
+        let headers = std::mem::take(request.headers_mut());
+        let kept = headers.iter().filter(|(name, _)| FOLLOWING_HEADERS.contains(name));
+        request.headers_mut().extend(kept.map(|(name, value)| (name.clone(), value.clone())));
+    }
+    *request.url_mut() = next;
+}
+
+impl Broken {
+    /// In words.
+    fn told(&self, url: &Url) -> BuyError {
+        let what = match self {
+            Self::Timeout => "does not answer in time",
+            Self::Connection(error) if error.is_timeout() => "does not answer in time",
+            Self::Connection(error) if error.is_connect() => {
+                "cannot be reached: is the address right, and is something running there?"
             }
-            body.extend_from_slice(&chunk);
-        }
-        Ok::<bool, reqwest::Error>(true)
-    };
-    match tokio::time::timeout(BODY_TIMEOUT, reading).await {
-        Ok(Ok(true)) => {}
-        Ok(Ok(false)) => return Err(BuyError::fault("the challenge is larger than 65536 bytes")),
-        Ok(Err(error)) => {
-            return Err(BuyError::fault(format!("the challenge broke off: {}", error.without_url())));
-        }
-        Err(_) => return Err(BuyError::fault("the challenge took longer than 10 seconds")),
+            Self::Connection(_) => "broke the connection",
+        };
+        BuyError::fault(format!("{} {what}", host(url)))
     }
-    let (parts, _) = http::Response::from(response).into_parts();
-    Ok((parts, body))
-}
-
-/// A connection that does not come about, in words.
-pub(super) fn unreachable_host(url: &url::Url, error: &reqwest::Error) -> BuyError {
-    let what = if error.is_timeout() {
-        "does not answer in time"
-    } else if error.is_connect() {
-        "cannot be reached: is the address right, and is something running there?"
-    } else {
-        "broke the connection"
-    };
-    BuyError::fault(format!("{} {what}", super::host(url)))
 }

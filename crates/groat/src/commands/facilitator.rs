@@ -76,7 +76,8 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     let service = Service::new(facilitator, registry::mechanisms(), move || metrics.render(), ready.clone());
     let open = engine.recover().await.context("open payments cannot be taken up")?;
     let listener = listen::bind(address, "the facilitator").await?;
-    let address = listen::spawn(listener, service.router())?;
+    let serving = listen::spawn(listener, service.router())?;
+    let address = serving.address();
     ready.set(true);
     let facts = [
         ("facilitator", format!("http://{address}")),
@@ -85,6 +86,7 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     ];
     listen::announce(options.json, &facts);
     listen::until_stopped().await?;
+    serving.stop().await;
     Ok(exit::OK)
 }
 

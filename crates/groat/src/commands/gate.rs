@@ -87,7 +87,8 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     let gateway = Gateway::new(&pay, &gateway)?;
     let recovered = pay.recover().await?;
     let listener = listen::bind(address, "the gate").await?;
-    let address = listen::spawn(listener, Router::new().fallback_service(gateway))?;
+    let serving = listen::spawn(listener, Router::new().fallback_service(gateway))?;
+    let address = serving.address();
     let mut facts = vec![("gate", format!("http://{address}")), ("upstream", upstream)];
     if !options.json {
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
@@ -100,6 +101,7 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     facts.push(("openSales", recovered.open.to_string()));
     listen::announce(options.json, &facts);
     listen::until_stopped().await?;
+    serving.stop().await;
     pay.drained().await;
     Ok(exit::OK)
 }

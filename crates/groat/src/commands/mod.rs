@@ -19,12 +19,7 @@ pub(crate) mod exit {
     /// The policy said no; nothing was signed.
     pub(crate) const DENIED: u8 = 11;
     /// Something does not work: network, chain, file, configuration.
-    pub(crate) const FAULT_CODE: u8 = 20;
+    pub(crate) const FAULT: u8 = 20;
     /// The outcome is not known yet; the same command asks again and never pays twice.
     pub(crate) const PENDING: u8 = 21;
-    /// [`FAULT_CODE`].
-    pub(crate) const FAULT: ExitCode = {
-        // `ExitCode::from` is not const; one is the nearest constant the library offers.
-        ExitCode::FAILURE
-    };
 }

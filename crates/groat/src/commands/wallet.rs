@@ -1,16 +1,20 @@
 //! `groat wallet`: keys that pay, in keystore files.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
+use alloy_primitives::Address;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use groat_buyer::{LocalSigner, keystore};
 use groat_chain_evm::GasKey;
+use groat_core::Timestamp;
 use zeroize::Zeroizing;
 
 use super::exit;
 use crate::paths::DataDir;
+use crate::registry;
 
 /// Options of `groat wallet`.
 #[derive(Args)]
@@ -34,6 +38,11 @@ enum Action {
         /// Its name
         #[arg(default_value = "main")]
         name: String,
+    },
+    /// Allow a host to be paid at another account than before
+    Forget {
+        /// The host, with the port where its URL names one
+        host: String,
     },
 }
 
@@ -61,12 +70,45 @@ pub(crate) fn run(options: Options, data: &DataDir) -> anyhow::Result<std::proce
                 println!("no keys yet: make one with `groat wallet new`");
             }
             for file in files {
-                println!("{}", file.file_stem().unwrap_or_default().to_string_lossy());
+                let name = file.file_stem().unwrap_or_default().to_string_lossy();
+                println!("{name:<16} {}", account(&file));
             }
         }
         Action::Address { name } => println!("{}", open(data, &name)?.address()),
+        Action::Forget { host } => {
+            let mut forgotten = payees_forgotten(data)?;
+            forgotten.insert(host.clone(), registry::clock().now());
+            let path = data.file(PAYEES_FORGOTTEN)?;
+            let new = path.with_added_extension("new");
+            std::fs::write(&new, serde_json::to_string_pretty(&forgotten)?)?;
+            std::fs::rename(&new, &path).with_context(|| path.display().to_string())?;
+            println!("the next payment to {host} may go to another account");
+        }
     }
     Ok(exit::OK)
+}
+
+/// The account that a keystore file names; without the password nobody can say whether it is true.
+fn account(path: &Path) -> String {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let named = serde_json::from_str::<serde_json::Value>(&text)
+        .ok()
+        .and_then(|keystore| keystore.get("address")?.as_str()?.trim_start_matches("0x").parse().ok())
+        .map(|address: Address| address.to_checksum(None));
+    named.unwrap_or_else(|| "names no account".to_owned())
+}
+
+/// Hosts whose payee may be another than before, for payments after that second.
+const PAYEES_FORGOTTEN: &str = "payees-forgotten.json";
+
+/// What `groat wallet forget` has written down.
+pub(crate) fn payees_forgotten(data: &DataDir) -> anyhow::Result<BTreeMap<String, Timestamp>> {
+    let path = data.file(PAYEES_FORGOTTEN)?;
+    match std::fs::read_to_string(&path) {
+        Ok(text) => serde_json::from_str(&text).with_context(|| path.display().to_string()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        Err(error) => Err(error).with_context(|| path.display().to_string()),
+    }
 }
 
 fn path(data: &DataDir, name: &str) -> anyhow::Result<PathBuf> {

@@ -1,95 +1,12 @@
-//! Processes killed at the worst moment: the same payment gets the same transaction.
+//! Processes killed at the worst moment, and many callers at once: the same payment gets the same transaction.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::thread::JoinHandle;
-
-use groat_buyer::LocalSigner;
 use groat_chain_evm::ExactEvm;
-use groat_core::offer::Ask;
-use groat_core::ports::{Mechanism, PayRequest, Payer};
-use groat_core::{Network, Offer, Payment, Price, Terms, Timestamp};
-use groat_wire::{Dialect, facilitator, x402_v2};
+use groat_core::ports::Mechanism;
+use groat_wire::facilitator;
 use serde_json::{Value, json};
 
-use crate::processes::{Running, groat, http, rpc};
-
-const PAY_TO: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
-/// The second of the published development keys pays for gas here.
-const GAS_KEY: &str = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a";
-
-fn offer() -> Offer {
-    let terms = Terms {
-        scheme: "exact".into(),
-        network: Network::eip155(84532),
-        price: Ask::Price(Price::parse("$0.01").unwrap()),
-        pay_to: PAY_TO.into(),
-        // What the gate asks for unless it is told otherwise.
-        timeout_s: 60,
-    };
-    ExactEvm::offline().offer(&terms).unwrap().unwrap()
-}
-
-/// A chain in a process of its own, a payer with money, and a signed payment.
-struct World {
-    chain: Running,
-    payment: Payment,
-}
-
-impl World {
-    fn new() -> Self {
-        let data = tempfile::tempdir().unwrap();
-        let chain = Running::start(groat(data.path()).args(["devchain", "--port", "0", "--json"]));
-        let signer = LocalSigner::random().unwrap();
-        rpc(&chain.said("chain"), "dev_mintUsdc", &json!([signer.address(), "1000000"]));
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-        let (dialect, offer) = (x402_v2::ID, offer());
-        let request = PayRequest {
-            dialect: &dialect,
-            offer: &offer,
-            now: Timestamp(now),
-            window_s_max: 300,
-            nonce: [7; 32],
-        };
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let payment = runtime.block_on(ExactEvm::offline().pay(request, &signer)).unwrap();
-        Self { chain, payment }
-    }
-
-    fn ask(&self, method: &str, params: Value) -> Value {
-        rpc(&self.chain.said("chain"), method, &params)
-    }
-
-    fn facilitator(&self, data: &Path) -> Running {
-        let url = self.chain.said("chain");
-        let arguments = ["facilitator", "--rpc", &url, "--listen", "127.0.0.1:0", "--json"];
-        Running::start(groat(data).args(arguments).env("GROAT_SIGNER_KEYS", GAS_KEY))
-    }
-
-    fn settle(facilitator: &str, payment: &Payment) -> Value {
-        let body = facilitator::write_request(payment, &offer()).to_string();
-        let (status, answer) =
-            http(&format!("{facilitator}/settle"), &["-H", "content-type: application/json", "-d", &body]);
-        assert_eq!(status, 200, "{answer}");
-        serde_json::from_str(&answer).unwrap()
-    }
-
-    /// Waits until a transaction of ours waits for a block that does not come.
-    fn until_broadcast(&self, caller: &JoinHandle<(u16, String)>) {
-        for _ in 0..500 {
-            assert!(!caller.is_finished(), "answered without a transaction");
-            if self.ask("txpool_status", json!([]))["pending"] != "0x0" {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-        panic!("nothing was broadcast in ten seconds");
-    }
-
-    fn mined(&self) -> Value {
-        self.ask("eth_getTransactionCount", json!(["0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC", "latest"]))
-    }
-}
+use crate::processes::http;
+use crate::world::{Upstream, World, offer};
 
 #[test]
 fn kp6_a_facilitator_killed_after_broadcast_finishes_the_same_transaction() {
@@ -124,28 +41,11 @@ fn kp6_a_facilitator_killed_after_broadcast_finishes_the_same_transaction() {
 fn r12_a_gate_killed_after_broadcast_gives_the_same_payment_its_answer() {
     let world = World::new();
     let data = tempfile::tempdir().unwrap();
-    let upstream = upstream();
-    let gate = |folder: &Path, listen: &str| {
-        let (url, upstream) = (world.chain.said("chain"), format!("http://{}", upstream.0));
-        let arguments = [
-            "gate",
-            "--rpc",
-            &url,
-            "--listen",
-            listen,
-            "--upstream",
-            &upstream,
-            "--price",
-            "GET /a=$0.01",
-            "--pay-to",
-            PAY_TO,
-            "--json",
-        ];
-        Running::start(groat(folder).args(arguments).env("GROAT_SIGNER_KEYS", GAS_KEY))
-    };
-    let before = gate(data.path(), "127.0.0.1:0");
+    let upstream = Upstream::start();
+    let gate = |listen: &str| world.gate(data.path(), listen, &upstream);
+    let before = gate("127.0.0.1:0");
     let gate_url = before.said("gate");
-    let header = header(&world.payment);
+    let header = world.field();
     world.ask("dev_hold", json!([]));
     let url = format!("{gate_url}/a");
     let (asked, field) = (url.clone(), header.clone());
@@ -154,7 +54,7 @@ fn r12_a_gate_killed_after_broadcast_gives_the_same_payment_its_answer() {
     before.kill();
     assert_eq!(caller.join().unwrap().0, 0);
 
-    let _after = gate(data.path(), gate_url.trim_start_matches("http://"));
+    let _after = gate(gate_url.trim_start_matches("http://"));
     world.ask("dev_release", json!([]));
     let (status, body) = http(&url, &["-i", "-H", &header]);
     assert_eq!(status, 200, "{body}");
@@ -164,48 +64,47 @@ fn r12_a_gate_killed_after_broadcast_gives_the_same_payment_its_answer() {
     let again = http(&url, &["-i", "-H", &header]);
     assert_eq!(again.0, 200);
     assert_eq!(world.mined(), "0x1");
-    assert_eq!(
-        upstream.1.load(std::sync::atomic::Ordering::SeqCst),
-        1,
-        "the answer was kept before the money moved"
-    );
+    assert_eq!(upstream.heads().len(), 1, "the answer was kept before the money moved");
 }
 
-fn header(payment: &Payment) -> String {
-    let mut payment = payment.clone();
-    let challenge = groat_core::Challenge {
-        resource: Default::default(),
-        offers: vec![offer()],
-        error: String::new(),
-        extensions: Default::default(),
-    };
-    payment = x402_v2::accept(payment, &challenge, &challenge.offers[0]);
-    payment.resource = None;
-    let mut headers = http::HeaderMap::new();
-    x402_v2::V2.write_payment(&payment, &mut headers).unwrap();
-    format!("PAYMENT-SIGNATURE: {}", headers["payment-signature"].to_str().unwrap())
-}
-
-/// A server that counts and says hello, in a thread of this process.
-fn upstream() -> (std::net::SocketAddr, Arc<std::sync::atomic::AtomicUsize>) {
-    use std::io::{Read, Write};
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let hits = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let counted = Arc::clone(&hits);
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut request = [0; 4096];
-            let _ = stream.read(&mut request);
-            counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-            let body = "upstream says hello";
-            let _ = write!(
-                stream,
-                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-                body.len()
-            );
-        }
+#[test]
+fn forty_copies_of_one_payment_are_one_run_and_one_transaction() {
+    let world = World::new();
+    let data = tempfile::tempdir().unwrap();
+    let upstream = Upstream::start();
+    let gate = world.gate(data.path(), "127.0.0.1:0", &upstream);
+    let (url, field) = (format!("{}/a", gate.said("gate")), world.field());
+    let buy = || http(&url, &["-X", "POST", "-d", "one coffee", "-H", &field]);
+    let answers: Vec<(u16, String)> = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..40).map(|_| scope.spawn(buy)).collect();
+        callers.into_iter().map(|caller| caller.join().unwrap()).collect()
     });
-    (address, hits)
+    for (status, body) in &answers {
+        assert_eq!((*status, body.as_str()), (200, "upstream says hello"));
+    }
+    assert_eq!(upstream.heads().len(), 1);
+    assert_eq!(world.mined(), "0x1");
+}
+
+#[test]
+fn twenty_settles_of_one_payment_without_blocks_are_one_transaction() {
+    let world = World::new();
+    let data = tempfile::tempdir().unwrap();
+    let facilitator = world.facilitator(data.path());
+    let url = facilitator.said("facilitator");
+    world.ask("dev_hold", json!([]));
+    let callers: Vec<_> = (0..20)
+        .map(|_| {
+            let (url, payment) = (url.clone(), world.payment.clone());
+            std::thread::spawn(move || World::settle(&url, &payment))
+        })
+        .collect();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert_eq!(world.ask("txpool_status", json!([]))["pending"], "0x1");
+    world.ask("dev_release", json!([]));
+    let answers: Vec<Value> = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
+    assert!(answers.iter().all(|answer| *answer == answers[0] && answer["success"] == true), "{answers:?}");
+    let receipt = world.ask("eth_getTransactionReceipt", json!([answers[0]["transaction"]]));
+    assert_eq!(receipt["status"], "0x1");
+    assert_eq!(world.mined(), "0x1");
 }

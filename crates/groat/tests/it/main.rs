@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod cli;
+mod hostile;
 mod interop;
 mod kill;
 mod processes;
+mod world;

@@ -1,27 +1,20 @@
 //! Serving a router until the process is told to stop.
 
+mod framing;
+mod serve;
+
 use std::net::SocketAddr;
 
 use anyhow::Context;
-use axum::Router;
 use tokio::net::TcpListener;
+
+pub(crate) use serve::{Serving, spawn};
 
 /// Binds an address, with an error that says what to do.
 pub(crate) async fn bind(address: SocketAddr, what: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("{what} cannot listen on {address}: is something else there? choose another port")
     })
-}
-
-/// Serves in a task of its own; the address that was really taken is returned.
-pub(crate) fn spawn(listener: TcpListener, router: Router) -> anyhow::Result<SocketAddr> {
-    let address = listener.local_addr()?;
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "a server ended");
-        }
-    });
-    Ok(address)
 }
 
 /// Tells where things listen: a table for people, or one JSON line for whoever started the process.

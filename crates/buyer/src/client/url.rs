@@ -1,0 +1,106 @@
+//! What a URL says about who would be paid, and who could listen.
+
+use url::{Host, Url};
+
+/// Host, and port where the URL names one: as payees are remembered.
+pub(super) fn host(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// Whether nobody on the way can read or change what is sent (threat row Y15).
+pub(super) fn private_way(url: &Url) -> bool {
+    url.scheme() == "https" || is_loopback(url)
+}
+
+/// Whether the two URLs are at the same scheme, host and port.
+pub(super) fn same_origin(one: &Url, other: &Url) -> bool {
+    one.origin() == other.origin()
+}
+
+/// Whether a challenge that names `named` can be one of the host that was `asked` (threat row B12).
+pub(super) fn same_shop(asked: &Url, named: &Url) -> bool {
+    // Nobody can have a name under `.invalid` (RFC 6761): sellers write one where the protocol wants any.
+    let nobody = named.host_str().is_none_or(|name| name.ends_with(".invalid"));
+    nobody || named.host_str() == asked.host_str() || (is_loopback(asked) && is_loopback(named))
+}
+
+/// Whether a redirect leads from the open net into this machine or its neighbourhood (threat row Y16).
+pub(super) fn leads_inside(from: &Url, to: &Url) -> bool {
+    !is_inside(from) && is_inside(to)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    }
+}
+
+fn is_inside(url: &Url) -> bool {
+    let private = match url.host() {
+        Some(Host::Ipv4(address)) => {
+            address.is_private() || address.is_link_local() || address.is_unspecified()
+        }
+        Some(Host::Ipv6(address)) => match address.to_ipv4_mapped() {
+            Some(mapped) => mapped.is_loopback() || mapped.is_private() || mapped.is_link_local(),
+            None => address.is_unique_local() || address.is_unicast_link_local() || address.is_unspecified(),
+        },
+        _ => false,
+    };
+    private || is_loopback(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn y15_only_https_and_this_machine_are_private_ways() {
+        for private in
+            ["https://shop.example/", "http://127.9.9.9/", "http://[::1]:80/", "http://localhost:4020/"]
+        {
+            assert!(private_way(&url(private)), "{private}");
+        }
+        for open in [
+            "http://shop.example/",
+            "http://localhost.shop.example/",
+            "http://192.168.0.1/",
+            "http://0.0.0.0/",
+        ] {
+            assert!(!private_way(&url(open)), "{open}");
+        }
+    }
+
+    #[test]
+    fn b12_a_challenge_is_about_the_host_that_was_asked() {
+        let asked = url("https://shop.example/x");
+        assert!(same_shop(&asked, &url("https://shop.example:8443/y")));
+        assert!(same_shop(&asked, &url("https://resource.invalid/")));
+        assert!(!same_shop(&asked, &url("https://api.shop.example/")));
+        assert!(!same_shop(&asked, &url("http://127.0.0.1/")));
+        assert!(same_shop(&url("http://127.0.0.1:4020/x"), &url("http://localhost:4020/x")));
+    }
+
+    #[test]
+    fn y16_a_redirect_from_the_open_net_does_not_lead_inside() {
+        let from = url("https://shop.example/");
+        for inside in [
+            "http://169.254.169.254/",
+            "http://10.0.0.1/",
+            "http://localhost/",
+            "http://[::ffff:127.0.0.1]/",
+            "http://[fd00::1]/",
+        ] {
+            assert!(leads_inside(&from, &url(inside)), "{inside}");
+            assert!(!leads_inside(&url("http://127.0.0.1/"), &url(inside)), "{inside}");
+        }
+        assert!(!leads_inside(&from, &url("https://other.example/")));
+    }
+}

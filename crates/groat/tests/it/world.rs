@@ -1,0 +1,152 @@
+//! A chain in a process of its own, a signed payment, and gates and facilitators to take it.
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use groat_buyer::LocalSigner;
+use groat_chain_evm::ExactEvm;
+use groat_core::offer::Ask;
+use groat_core::ports::{Mechanism, PayRequest, Payer};
+use groat_core::{Network, Offer, Payment, Price, Terms, Timestamp};
+use groat_wire::{Dialect, facilitator, x402_v2};
+use serde_json::{Value, json};
+
+use crate::processes::{Running, groat, http, rpc};
+
+pub(crate) const PAY_TO: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+/// The second of the published development keys pays for gas here.
+const GAS_KEY: &str = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a";
+
+pub(crate) fn offer() -> Offer {
+    let terms = Terms {
+        scheme: "exact".into(),
+        network: Network::eip155(84532),
+        price: Ask::Price(Price::parse("$0.01").unwrap()),
+        pay_to: PAY_TO.into(),
+        // What the gate asks for unless it is told otherwise.
+        timeout_s: 60,
+    };
+    ExactEvm::offline().offer(&terms).unwrap().unwrap()
+}
+
+/// A chain in a process of its own, a payer with money, and a signed payment.
+pub(crate) struct World {
+    pub(crate) chain: Running,
+    pub(crate) payment: Payment,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let chain = Running::start(groat(data.path()).args(["devchain", "--port", "0", "--json"]));
+        let signer = LocalSigner::random().unwrap();
+        rpc(&chain.said("chain"), "dev_mintUsdc", &json!([signer.address(), "1000000"]));
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let (dialect, offer) = (x402_v2::ID, offer());
+        let request = PayRequest {
+            dialect: &dialect,
+            offer: &offer,
+            now: Timestamp(now),
+            window_s_max: 300,
+            nonce: [7; 32],
+        };
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let payment = runtime.block_on(ExactEvm::offline().pay(request, &signer)).unwrap();
+        Self { chain, payment }
+    }
+
+    pub(crate) fn ask(&self, method: &str, params: Value) -> Value {
+        rpc(&self.chain.said("chain"), method, &params)
+    }
+
+    pub(crate) fn facilitator(&self, data: &Path) -> Running {
+        let url = self.chain.said("chain");
+        let arguments = ["facilitator", "--rpc", &url, "--listen", "127.0.0.1:0", "--json"];
+        Running::start(groat(data).args(arguments).env("GROAT_SIGNER_KEYS", GAS_KEY))
+    }
+
+    pub(crate) fn settle(facilitator: &str, payment: &Payment) -> Value {
+        let body = facilitator::write_request(payment, &offer()).to_string();
+        let (status, answer) =
+            http(&format!("{facilitator}/settle"), &["-H", "content-type: application/json", "-d", &body]);
+        assert_eq!(status, 200, "{answer}");
+        serde_json::from_str(&answer).unwrap()
+    }
+
+    /// Waits until a transaction of ours waits for a block that does not come.
+    pub(crate) fn until_broadcast(&self, caller: &JoinHandle<(u16, String)>) {
+        for _ in 0..500 {
+            assert!(!caller.is_finished(), "answered without a transaction");
+            if self.ask("txpool_status", json!([]))["pending"] != "0x0" {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        panic!("nothing was broadcast in ten seconds");
+    }
+
+    pub(crate) fn mined(&self) -> Value {
+        self.ask("eth_getTransactionCount", json!(["0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC", "latest"]))
+    }
+
+    /// A gate that settles by itself and sells `GET /a` and `POST /a` of an API.
+    pub(crate) fn gate(&self, data: &Path, listen: &str, upstream: &Upstream) -> Running {
+        let (chain, api) = (self.chain.said("chain"), format!("http://{}", upstream.address));
+        let mut command = groat(data);
+        command.args(["gate", "--json", "--rpc", &chain, "--listen", listen, "--upstream", &api]);
+        command.args(["--pay-to", PAY_TO, "--price", "GET /a=$0.01", "--price", "POST /a=$0.01"]);
+        Running::start(command.env("GROAT_SIGNER_KEYS", GAS_KEY))
+    }
+
+    /// The payment as curl sends it.
+    pub(crate) fn field(&self) -> String {
+        let challenge = groat_core::Challenge {
+            resource: Default::default(),
+            offers: vec![offer()],
+            error: String::new(),
+            extensions: Default::default(),
+        };
+        let mut payment = x402_v2::accept(self.payment.clone(), &challenge, &challenge.offers[0]);
+        payment.resource = None;
+        let mut headers = http::HeaderMap::new();
+        x402_v2::V2.write_payment(&payment, &mut headers).unwrap();
+        format!("PAYMENT-SIGNATURE: {}", headers["payment-signature"].to_str().unwrap())
+    }
+}
+
+/// A server in a thread of this process that says hello, and remembers the heads of the requests.
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl Upstream {
+    pub(crate) fn start() -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let heads: Arc<Mutex<Vec<String>>> = Arc::default();
+        let kept = Arc::clone(&heads);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = [0; 4096];
+                let count = stream.read(&mut request).unwrap_or_default();
+                kept.lock().unwrap().push(String::from_utf8_lossy(&request[..count]).into_owned());
+                let body = "upstream says hello";
+                let length = body.len();
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                );
+            }
+        });
+        Self { address, heads }
+    }
+
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
+    }
+}
