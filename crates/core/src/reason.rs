@@ -166,11 +166,13 @@ pub struct Refusal {
     pub payer: Option<String>,
     /// A sentence for people, free of secrets.
     pub message: Option<String>,
+    /// The transaction that was mined and failed, where there was one.
+    pub transaction: Option<String>,
 }
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { reason, payer: None, message: None }
+        Self { reason, payer: None, message: None, transaction: None }
     }
 }
 

@@ -6,6 +6,7 @@
 mod engine;
 pub mod http;
 mod remote;
+mod status;
 
 pub use engine::{Engine, EngineOptions};
 pub use remote::{Remote, RemoteError};

@@ -1,5 +1,6 @@
 //! Somebody else's facilitator, over HTTP.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,7 +9,8 @@ use groat_core::ports::{Facilitator, Mechanism, PaymentStatus, Supported};
 use groat_core::{Claim, Failure, Fault, Offer, Payment, PaymentId, Receipt, Refusal, Timestamp};
 use groat_wire::facilitator::{SettleResponse, VerifyResponse, read_supported, write_request};
 use serde_json::Value;
-use std::sync::Arc;
+
+use crate::status;
 
 /// A facilitator at a URL. What it says is compared with what was asked, never taken on trust alone.
 pub struct Remote {
@@ -128,12 +130,24 @@ impl Facilitator for Remote {
             }
             ReceiptOutcome::Settled => Ok(receipt),
             ReceiptOutcome::Pending => Err(Fault::Pending { transaction: receipt.transaction }.into()),
-            ReceiptOutcome::Failed(reason) => Err(Refusal { reason, payer: receipt.payer, message }.into()),
+            ReceiptOutcome::Failed(reason) => {
+                let Receipt { payer, transaction, .. } = receipt;
+                Err(Refusal { payer, message, transaction, ..reason.into() }.into())
+            }
         }
     }
 
-    /// The x402 facilitator API has no such question; ours answers `GET /payments/{id}`, others 404.
-    async fn status(&self, _id: &PaymentId) -> Result<Option<PaymentStatus>, Fault> {
-        Ok(None)
+    /// Only another groat can be asked. From anybody else there is no answer, which must not be taken for "unpaid".
+    async fn status(&self, id: &PaymentId) -> Result<Option<PaymentStatus>, Fault> {
+        let asked =
+            self.http.get(format!("{}/payments/{id}", self.base)).timeout(VERIFY_TIMEOUT).send().await;
+        let bytes = Self::read(asked).await?;
+        match status::read(&bytes) {
+            Ok(Some(status)) if status.id != *id => {
+                Err(Fault::garbled("facilitator", "it told of another payment"))
+            }
+            Ok(status) => Ok(status),
+            Err(problem) => Err(Fault::garbled("facilitator", problem)),
+        }
     }
 }

@@ -49,20 +49,17 @@ impl Settler for ExactEvm {
     async fn verify(&self, payment: &Payment, offer: &Offer, now: Timestamp) -> Result<Claim, Failure> {
         let chain = self.chain(&offer.network)?;
         let signers: Vec<Address> = chain.keys().iter().map(|key| key.address()).collect();
-        let checked = check(payment, offer, chain.limits(), &signers, now)?;
+        let checked = check(payment, offer, chain.limits(), &signers, now).map_err(|reason| {
+            let named = Proof::read(&payment.proof).map(|proof| account::text(proof.authorization.from));
+            Failure::Refused(Refusal { payer: named.ok(), ..reason.into() })
+        })?;
         let payer = account::text(checked.proof.authorization.from);
         refuse_unseen(&checked).map_err(|reason| Failure::from(reason).by(&payer))?;
         let seen = look(chain, &checked, signers.first().copied()).await?;
         judge::judge(&checked, &seen).map_err(|reason| {
-            Failure::Refused(Refusal {
-                reason,
-                payer: Some(payer),
-                message: seen
-                    .simulated
-                    .clone()
-                    .and_then(Result::err)
-                    .map(|text| groat_core::reason::printable(&text, 200)),
-            })
+            let told = seen.simulated.clone().and_then(Result::err);
+            let message = told.map(|text| groat_core::reason::printable(&text, 200));
+            Failure::Refused(Refusal { payer: Some(payer), message, ..reason.into() })
         })?;
         self.claim(&checked, payment, offer)
     }

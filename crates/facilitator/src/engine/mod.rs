@@ -15,7 +15,9 @@ use async_trait::async_trait;
 use groat_core::books::{Settlement, SettlementState};
 use groat_core::payment::ReceiptOutcome;
 use groat_core::ports::{Clock, Facilitator, Kind, PaymentStatus, Settler, Store, Supported};
-use groat_core::{Claim, Failure, Fault, Network, Offer, Payment, PaymentId, Reason, Receipt, Verified};
+use groat_core::{
+    Claim, Failure, Fault, Network, Offer, Payment, PaymentId, Reason, Receipt, Refusal, Verified,
+};
 use groat_store::Journal;
 
 use flights::{Flight, Flights};
@@ -259,7 +261,10 @@ fn ended(record: &Settlement) -> Option<Result<Receipt, Failure>> {
             payer: Some(record.payer.clone()),
             amount: None,
         })),
-        SettlementState::Failed { reason, .. } => Some(Err(Failure::from(reason.clone()).by(&record.payer))),
+        SettlementState::Failed { reason, transaction } => {
+            let (payer, transaction) = (Some(record.payer.clone()), transaction.clone());
+            Some(Err(Refusal { payer, transaction, ..reason.clone().into() }.into()))
+        }
         SettlementState::Held | SettlementState::Submitted { .. } | SettlementState::Released => None,
     }
 }

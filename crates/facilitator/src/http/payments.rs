@@ -3,15 +3,14 @@
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use groat_core::books::SettlementState;
 use groat_core::payment::DialectId;
-use groat_core::ports::PaymentStatus;
 use groat_core::{Amount, Network, Offer, Payment, PaymentId};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Service;
 use super::body::{error, fault, json_body};
+use crate::status;
 
 pub(super) async fn by_id(State(service): State<Service>, Path(id): Path<String>) -> Response {
     match PaymentId::parse(&id) {
@@ -84,41 +83,10 @@ fn carrier(network: Network, query: Authorization) -> (Payment, Offer) {
 
 async fn answer(service: &Service, id: &PaymentId) -> Response {
     match service.facilitator.status(id).await {
-        Ok(Some(status)) => json_body(StatusCode::OK, &write(&status)),
+        Ok(Some(status)) => json_body(StatusCode::OK, &status::write(&status)),
         Ok(None) => {
-            error(StatusCode::NOT_FOUND, "payment_not_found", "this facilitator has never held this payment")
+            error(StatusCode::NOT_FOUND, status::NOT_FOUND, "this facilitator has never held this payment")
         }
         Err(trouble) => fault(&trouble),
     }
-}
-
-fn write(status: &PaymentStatus) -> Value {
-    let mut body = json!({
-        "paymentId": status.id,
-        "payer": status.payer,
-        "payTo": status.pay_to,
-        "network": status.network,
-        "asset": status.asset,
-        "amount": status.amount,
-        "validBefore": status.valid_until,
-    });
-    let (word, transaction) = match &status.state {
-        SettlementState::Held => ("held", None),
-        SettlementState::Submitted { attempts } => {
-            ("submitted", attempts.last().map(|attempt| attempt.transaction.clone()))
-        }
-        SettlementState::Settled(settled) => {
-            body["blockNumber"] = settled.block.into();
-            body["submittedByOther"] = settled.by_other.into();
-            ("settled", Some(settled.transaction.clone()))
-        }
-        SettlementState::Failed { reason, transaction } => {
-            body["errorReason"] = reason.code().into();
-            ("failed", transaction.clone())
-        }
-        SettlementState::Released => ("released", None),
-    };
-    body["state"] = word.into();
-    body["transaction"] = transaction.map_or(Value::Null, Value::from);
-    body
 }

@@ -44,7 +44,7 @@ impl Desk {
     pub(crate) fn failed(&self, refusal: &Refusal) -> Reply {
         let reply = self.refused(refusal);
         let outcome = ReceiptOutcome::Failed(refusal.reason.clone());
-        self.with_receipt(reply, &self.receipt(outcome, None, refusal.payer.clone()))
+        self.with_receipt(reply, &self.receipt(outcome, refusal.transaction.clone(), refusal.payer.clone()))
     }
 
     /// The money may have moved. Never a bare 402: a payer would sign again and pay twice (invariant I6).

@@ -42,9 +42,9 @@ impl VerifyResponse {
                 &refusal.payer
             }
         };
-        if let Some(payer) = payer {
-            body["payer"] = json!(payer);
-        }
+        // Always there, because PyPI `x402` 0.3.0 reads no answer without it; the official facilitator writes the same
+        // where it cannot read the payload.
+        body["payer"] = json!(payer.as_deref().unwrap_or_default());
         body
     }
 
@@ -59,7 +59,7 @@ impl VerifyResponse {
             return Ok(Self::Valid { payer });
         }
         let reason = Version::read_reason(reason.as_deref().unwrap_or(UNNAMED));
-        Ok(Self::Refused(Refusal { reason, payer, message }))
+        Ok(Self::Refused(Refusal { payer, message, ..reason.into() }))
     }
 }
 
@@ -79,14 +79,14 @@ impl From<Receipt> for SettleResponse {
 }
 
 impl SettleResponse {
-    /// The answer when a payment of `network` is refused before anything was sent.
+    /// The answer when a payment of `network` is refused.
     pub fn refused(refusal: Refusal, network: Network) -> Self {
-        let Refusal { reason, payer, message } = refusal;
+        let Refusal { reason, payer, message, transaction } = refusal;
         let outcome = match reason {
             Reason::SettlementPending => ReceiptOutcome::Pending,
             reason => ReceiptOutcome::Failed(reason),
         };
-        Self { receipt: Receipt { outcome, network, transaction: None, payer, amount: None }, message }
+        Self { receipt: Receipt { outcome, network, transaction, payer, amount: None }, message }
     }
 
     /// The body, in the spelling of `version`.

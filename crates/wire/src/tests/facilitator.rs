@@ -61,7 +61,7 @@ fn even_a_wrong_request_is_answered_with_all_members_that_clients_insist_on() {
     let error = read_request(body.to_string().as_bytes()).unwrap_err();
     assert_eq!(
         error.verify_body(),
-        json!({"isValid": false, "invalidReason": "invalid_payment_requirements"})
+        json!({"isValid": false, "invalidReason": "invalid_payment_requirements", "payer": ""})
     );
     let settle = error.settle_body();
     assert_eq!(settle["transaction"], "");

@@ -199,12 +199,7 @@ fn vector_22_every_facilitator_request_is_read() {
     for case in vector["cases"].as_array().unwrap() {
         let request = read_request(&bytes(&case["request"])).unwrap();
         let verdict = VerifyResponse::read(&bytes(&case["verifyResponse"])).unwrap();
-        let mut theirs = case["verifyResponse"].clone();
-        if theirs["payer"] == "" {
-            // Nobody is an absent payer.
-            theirs.as_object_mut().unwrap().remove("payer");
-        }
-        assert_eq!(verdict.write(request.version), theirs, "{}", case["name"]);
+        assert_eq!(verdict.write(request.version), case["verifyResponse"], "{}", case["name"]);
     }
 }
 
