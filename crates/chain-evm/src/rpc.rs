@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use alloy_json_rpc::{RpcRecv, RpcSend};
-use alloy_primitives::{Address, B256, Bytes, U64, U256};
+use alloy_primitives::{Address, B256, Bytes, U64, U128, U256};
 use alloy_rpc_client::RpcClient;
 use alloy_transport::{IntoBoxTransport, TransportError};
 use groat_core::Fault;
@@ -78,6 +78,19 @@ pub struct Call {
     /// At most so much gas.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gas: Option<U64>,
+    /// At this price of gas; a node takes none for zero, which a contract can see (threat row E16).
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
+}
+
+/// The price of gas in a [`Call`], as in a transaction.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Price {
+    /// At most, base fee included.
+    pub max_fee_per_gas: U128,
+    /// To the block producer.
+    pub max_priority_fee_per_gas: U128,
 }
 
 /// What a call came to: the node answered, and either returned data or said that it reverts.

@@ -2,10 +2,11 @@
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U128, U256};
 use serde::{Deserialize, Serialize};
 
 use crate::gas_key::{GasKey, GasKeyError};
+use crate::rpc::Price;
 
 /// What one unit of gas may cost, in wei.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,12 @@ impl Fees {
     pub(crate) fn bumped(self) -> Self {
         let raise = |fee: u128| fee.saturating_add(fee / 8).saturating_add(1);
         Self { max_fee: raise(self.max_fee), tip: raise(self.tip) }
+    }
+}
+
+impl From<Fees> for Price {
+    fn from(fees: Fees) -> Self {
+        Self { max_fee_per_gas: U128::from(fees.max_fee), max_priority_fee_per_gas: U128::from(fees.tip) }
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn write(status: &PaymentStatus) -> Value {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Answer {
-    Known(Known),
+    Known(Box<Known>),
     Unknown { error: String },
 }
 

@@ -57,6 +57,10 @@ pub(super) fn check(
     let digest = domain.digest(&proof.authorization);
     let ecdsa_fits = match &proof.signature {
         Signature::Ecdsa(bytes) => recover(digest, bytes) == Some(proof.authorization.from),
+        // Whoever has a key of his own needs no wallet deployed at our expense (threat row E18).
+        Signature::Counterfactual { inner, .. } if signed_by_key(digest, inner, proof.authorization.from) => {
+            return Err(Reason::InvalidSignature);
+        }
         _ => false,
     };
     let terms = terms_fit(&proof, offer, pay_to, limits, now);
@@ -126,6 +130,11 @@ fn terms_fit(
         return Err(Reason::AmountMismatch);
     }
     Ok(())
+}
+
+fn signed_by_key(digest: B256, signature: &[u8], account: Address) -> bool {
+    let ecdsa = <[u8; 65]>::try_from(signature).ok();
+    ecdsa.and_then(|bytes| recover(digest, &EcdsaBytes(bytes))) == Some(account)
 }
 
 /// Who signed; `None` for a signature that is out of range or malleable (high s, threat row E21).

@@ -8,7 +8,7 @@ use super::abi::{self, ERC1271_MAGIC, Eip3009, Erc1271, MULTICALL3, Multicall3};
 use super::check::Checked;
 use super::proof::Signature;
 use crate::chain::{Chain, Simulate};
-use crate::rpc::Call;
+use crate::rpc::{Call, Called, Price};
 
 /// What was seen of a payment's surroundings. `None` is what the token did not answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,14 +55,22 @@ pub(super) async fn look(
         facts(chain, checked),
     );
     let mut seen = Seen { asset_has_code: asset_has_code?, payer_has_code: !code?.is_empty(), ..facts? };
-    if seen.payer_has_code {
-        seen.contract_accepts = Some(ask_wallet(chain, checked, submitter).await?);
-    }
     let everybody = chain.options().simulate == Simulate::Always;
     let unfamiliar =
         seen.payer_has_code || matches!(checked.proof.signature, Signature::Counterfactual { .. });
-    if seen.asset_has_code && (everybody || unfamiliar) {
-        seen.simulated = Some(simulate(chain, checked, submitter, !seen.payer_has_code).await?);
+    if everybody || unfamiliar {
+        // As the transaction will be: from our account, at the price of now.
+        let price = match submitter {
+            Some(_) => Some(chain.fees().await?.into()),
+            None => None,
+        };
+        let stage = Stage { chain, checked, submitter, price };
+        if seen.payer_has_code {
+            seen.contract_accepts = Some(stage.ask_wallet().await?);
+        }
+        if seen.asset_has_code {
+            seen.simulated = Some(stage.simulate(!seen.payer_has_code).await?);
+        }
     }
     Ok(seen)
 }
@@ -89,7 +97,8 @@ async fn facts(chain: &Chain, checked: &Checked) -> Result<Seen, Fault> {
         },
     ];
     let input = Multicall3::aggregate3Call { calls }.abi_encode().into();
-    let answer = chain.rpc().call(&Call { from: None, to: MULTICALL3, input, gas: None }).await?;
+    let answer =
+        chain.rpc().call(&Call { from: None, to: MULTICALL3, input, gas: None, price: None }).await?;
     let data = answer.map_err(|reverted| Fault::garbled("chain", format!("Multicall3: {reverted}")))?;
     let answers = Multicall3::aggregate3Call::abi_decode_returns(&data)
         .map_err(|_| Fault::garbled("chain", "there is no Multicall3 on this chain"))?;
@@ -112,29 +121,32 @@ fn value<T: SolValue + From<<T::SolType as alloy_sol_types::SolType>::RustType>>
     answer.success.then(|| T::abi_decode(&answer.returnData).ok()).flatten()
 }
 
-async fn ask_wallet(chain: &Chain, checked: &Checked, submitter: Option<Address>) -> Result<bool, Fault> {
-    let input =
-        Erc1271::isValidSignatureCall { hash: checked.digest, signature: checked.proof.signature.inner() }
-            .abi_encode()
-            .into();
-    let call = Call {
-        from: submitter,
-        to: checked.proof.authorization.from,
-        input,
-        gas: Some(U64::from(ERC1271_GAS)),
-    };
-    Ok(chain.rpc().call(&call).await?.is_ok_and(|answer| answer.starts_with(&ERC1271_MAGIC)))
+/// Where calls are tried before they are paid for.
+struct Stage<'a> {
+    chain: &'a Chain,
+    checked: &'a Checked,
+    submitter: Option<Address>,
+    price: Option<Price>,
 }
 
-async fn simulate(
-    chain: &Chain,
-    checked: &Checked,
-    submitter: Option<Address>,
-    deploy: bool,
-) -> Result<Result<(), String>, Fault> {
-    let (to, input): (Address, Bytes) = abi::settlement(checked.domain.asset, &checked.proof, deploy);
-    let limits = chain.limits();
-    let gas = if deploy { limits.gas_deploy_max } else { limits.gas_contract_max };
-    let call = Call { from: submitter, to, input, gas: Some(U64::from(gas)) };
-    Ok(chain.rpc().call(&call).await?.map(|_| ()))
+impl Stage<'_> {
+    async fn ask_wallet(&self) -> Result<bool, Fault> {
+        let proof = &self.checked.proof;
+        let question =
+            Erc1271::isValidSignatureCall { hash: self.checked.digest, signature: proof.signature.inner() };
+        let answer = self.call(proof.authorization.from, question.abi_encode().into(), ERC1271_GAS).await?;
+        Ok(answer.is_ok_and(|answer| answer.starts_with(&ERC1271_MAGIC)))
+    }
+
+    async fn simulate(&self, deploy: bool) -> Result<Result<(), String>, Fault> {
+        let (to, input) = abi::settlement(self.checked.domain.asset, &self.checked.proof, deploy);
+        let limits = self.chain.limits();
+        let gas = if deploy { limits.gas_deploy_max } else { limits.gas_contract_max };
+        Ok(self.call(to, input, gas).await?.map(|_| ()))
+    }
+
+    async fn call(&self, to: Address, input: Bytes, gas: u64) -> Result<Called, Fault> {
+        let call = Call { from: self.submitter, to, input, gas: Some(U64::from(gas)), price: self.price };
+        self.chain.rpc().call(&call).await
+    }
 }

@@ -58,7 +58,7 @@ async fn authorization_used(
     let question =
         Eip3009::authorizationStateCall { authorizer: authorization.from, nonce: authorization.nonce }
             .abi_encode();
-    let call = Call { from: None, to: asset, input: question.into(), gas: None };
+    let call = Call { from: None, to: asset, input: question.into(), gas: None, price: None };
     let answer = chain.rpc().call(&call).await?;
     answer
         .ok()

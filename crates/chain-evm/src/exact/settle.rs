@@ -94,7 +94,7 @@ impl Settler for ExactEvm {
             (false, true) => limits.gas_max,
             (false, false) => limits.gas_contract_max,
         };
-        let call = Call { from: Some(signer), to, input, gas: None };
+        let call = Call { from: Some(signer), to, input, gas: None, price: None };
         let (estimate, fees, balance) = tokio::join!(
             chain.rpc().try_ask::<_, U64>("eth_estimateGas", (call, "latest")),
             chain.fees(),

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::world::{World, offer, payment};
 
-fn reason(result: Result<impl std::fmt::Debug, Failure>) -> Reason {
+pub(crate) fn reason(result: Result<impl std::fmt::Debug, Failure>) -> Reason {
     match result.unwrap_err() {
         Failure::Refused(refusal) => refusal.reason,
         Failure::Fault(fault) => panic!("{fault}"),
@@ -145,11 +145,7 @@ async fn e09_a_payment_submitted_by_a_stranger_between_verify_and_settle_is_paid
     let payer = world.payer(1);
     let payment = payer.pay(1);
     world.engine.verify(&payment, &offer()).await.unwrap();
-    // Another facilitator with another book on the same chain.
-    let stranger =
-        World { chain: world.chain.clone(), store: Default::default(), engine: world.engine.clone() };
-    let mut stranger = stranger;
-    stranger.restart();
+    let stranger = world.stranger();
     let theirs = stranger.engine.settle(&payment, &offer()).await.unwrap();
     let ours = world.engine.settle(&payment, &offer()).await.unwrap();
     assert_eq!(ours.transaction, theirs.transaction);
@@ -161,9 +157,7 @@ async fn an_old_payment_shown_to_a_second_facilitator_buys_nothing() {
     let world = World::new(Mining::Instant);
     let payment = world.payer(1).pay(1);
     world.engine.settle(&payment, &offer()).await.unwrap();
-    let mut other =
-        World { chain: world.chain.clone(), store: Default::default(), engine: world.engine.clone() };
-    other.restart();
+    let other = world.stranger();
     assert_eq!(reason(other.engine.settle(&payment, &offer()).await), Reason::NonceAlreadyUsed);
 }
 

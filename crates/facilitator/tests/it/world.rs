@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_sol_types::SolValue;
 use groat_chain_evm::proof::{Authorization, Proof};
 use groat_chain_evm::typed_data::Domain;
-use groat_chain_evm::{Chain, ChainOptions, ExactEvm, GasKey, Rpc, account};
+use groat_chain_evm::{Chain, ChainLimits, ChainOptions, ExactEvm, GasKey, Rpc, account};
 use groat_core::offer::Ask;
 use groat_core::payment::DialectId;
 use groat_core::ports::{Mechanism, Store};
@@ -30,20 +31,34 @@ pub(crate) struct World {
     pub(crate) chain: DevChain,
     pub(crate) store: MemoryStore,
     pub(crate) engine: Engine,
+    options: ChainOptions,
 }
 
 impl World {
     pub(crate) fn new(mining: Mining) -> Self {
+        Self::with(mining, ChainLimits::default())
+    }
+
+    /// A world whose operator allows something else.
+    pub(crate) fn with(mining: Mining, limits: ChainLimits) -> Self {
         let chain = DevChain::new(Config { mining, clock: ChainClock::Fixed(NOW), ..Config::default() });
         chain.set_balance(gas_key().address(), U256::from(10).pow(U256::from(20)));
         let store = MemoryStore::default();
-        let engine = engine(&chain, &store);
-        Self { chain, store, engine }
+        let options = ChainOptions { limits, ..ChainOptions::default() };
+        let engine = engine(&chain, &store, &options);
+        Self { chain, store, engine, options }
+    }
+
+    /// Another facilitator with another book on the same chain.
+    pub(crate) fn stranger(&self) -> Self {
+        let (chain, store, options) = (self.chain.clone(), MemoryStore::default(), self.options.clone());
+        let engine = engine(&chain, &store, &options);
+        Self { chain, store, engine, options }
     }
 
     /// Another engine on the same chain and store, as after a restart.
     pub(crate) fn restart(&mut self) {
-        self.engine = engine(&self.chain, &self.store);
+        self.engine = engine(&self.chain, &self.store, &self.options);
     }
 
     /// A payer with ten dollars.
@@ -51,6 +66,13 @@ impl World {
         let payer = Payer(SecretKey::from_byte_array([seed; 32]).unwrap());
         self.chain.mint_usdc(payer.address(), U256::from(10_000_000));
         payer
+    }
+
+    /// Puts tokens of any kind into an account: balances lie in slot 1 (`contracts/README.md`).
+    pub(crate) fn give(&self, token: Address, account: Address, units: u64) {
+        let slot = keccak256((account, U256::from(1)).abi_encode());
+        let value = B256::from(U256::from(units));
+        self.chain.request("anvil_setStorageAt", serde_json::json!([token, slot, value])).unwrap();
     }
 
     pub(crate) fn received(&self) -> U256 {
@@ -65,8 +87,8 @@ impl World {
     }
 }
 
-fn engine(chain: &DevChain, store: &MemoryStore) -> Engine {
-    let evm = Chain::new(84532, Rpc::local(chain.transport()), vec![gas_key()], ChainOptions::default());
+fn engine(chain: &DevChain, store: &MemoryStore, options: &ChainOptions) -> Engine {
+    let evm = Chain::new(84532, Rpc::local(chain.transport()), vec![gas_key()], options.clone());
     let store: Arc<dyn Store> = Arc::new(store.clone());
     let clock = chain.clone();
     Engine::new(
@@ -112,7 +134,12 @@ impl Payer {
     }
 
     pub(crate) fn sign(&self, authorization: &Authorization) -> [u8; 65] {
-        let domain = Domain { name: "USDC".into(), version: "2".into(), chain_id: 84532, asset: USDC };
+        self.sign_for(USDC, authorization)
+    }
+
+    /// A signature over the same on another token; all tokens of the chain share name and version.
+    pub(crate) fn sign_for(&self, asset: Address, authorization: &Authorization) -> [u8; 65] {
+        let domain = Domain { name: "USDC".into(), version: "2".into(), chain_id: 84532, asset };
         let message = Message::from_digest(domain.digest(authorization).0);
         let (recovery, bytes) = SECP256K1.sign_ecdsa_recoverable(message, &self.0).serialize_compact();
         let mut signature = [0; 65];
