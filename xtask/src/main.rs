@@ -3,6 +3,7 @@
 mod contracts;
 mod interop;
 mod shell;
+mod sim;
 mod test;
 mod tidy;
 
@@ -24,6 +25,15 @@ enum Chore {
     Tidy,
     /// Pay and be paid by the official clients, servers and facilitators; prints one line a pair
     Interop,
+    /// Run the simulated economy on many seeds; a seed that breaks a promise is printed with its story
+    Sim {
+        /// How many seeds
+        #[arg(long, default_value_t = sim::SEEDS)]
+        seeds: u64,
+        /// The first one
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+    },
     /// Compile the Solidity contracts
     Contracts {
         /// Only prove that the committed artifacts come from the sources
@@ -37,6 +47,7 @@ fn main() -> std::process::ExitCode {
         Chore::Test => test::all(),
         Chore::Tidy => tidy::run(),
         Chore::Interop => interop::matrix(),
+        Chore::Sim { seeds, from } => sim::seeds(seeds, from),
         Chore::Contracts { check } => contracts::build(check),
     };
     match result {

@@ -3,7 +3,7 @@
 use anyhow::Context;
 
 use crate::shell::{has, root, run};
-use crate::{contracts, interop, tidy};
+use crate::{contracts, interop, sim, tidy};
 
 /// Programs that the tests run, and the Debian packages that bring them.
 const PROGRAMS: &[(&str, &str)] =
@@ -17,6 +17,7 @@ pub(crate) fn all() -> anyhow::Result<()> {
     run("lints", "cargo", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
     run("tests", "cargo", &["test", "--workspace", "--quiet"])?;
     interop::matrix()?;
+    sim::seeds(sim::SEEDS, 0)?;
     run("demo", "cargo", &["run", "--release", "--quiet", "--", "demo"])?;
     contracts::build(true)?;
     Ok(())

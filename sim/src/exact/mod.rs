@@ -1,0 +1,86 @@
+//! The scheme `exact` on the model chain: the pure half here, the settling half in `settle`.
+
+mod settle;
+
+use groat_core::key::KeyKind;
+use groat_core::offer::Ask;
+use groat_core::ports::{Mechanism, Token};
+use groat_core::{Network, Offer, Payment, PaymentKey, Reason, Terms, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::chain::{Account, Authorization};
+
+pub(crate) use settle::Node;
+
+/// The network of the model chain.
+pub(crate) const NETWORK: &str = "eip155:84532";
+
+/// `exact`; with a node it also settles.
+pub(crate) struct Exact {
+    pub(crate) node: Option<Node>,
+}
+
+/// A proof: what is authorized, and a stand-in for a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Proof {
+    pub(crate) authorization: Authorization,
+    /// The sum that was really signed; any other is a forgery.
+    pub(crate) signed_value: u64,
+}
+
+impl Proof {
+    pub(crate) fn sign(authorization: Authorization) -> Self {
+        Self { authorization, signed_value: authorization.value }
+    }
+
+    pub(crate) fn read(value: &Value) -> Result<Self, Reason> {
+        Self::deserialize(value).map_err(|_| Reason::InvalidPayload)
+    }
+}
+
+/// The key of an authorization.
+pub(crate) fn key(network: &Network, authorization: &Authorization) -> PaymentKey {
+    let (from, nonce) = (authorization.from.0.to_be_bytes(), authorization.nonce.to_be_bytes());
+    PaymentKey::new(KeyKind::Eip3009, network, &[&from, &nonce])
+}
+
+impl Mechanism for Exact {
+    fn scheme(&self) -> &'static str {
+        "exact"
+    }
+
+    fn speaks(&self, network: &Network) -> bool {
+        network.as_str() == NETWORK
+    }
+
+    fn offer(&self, terms: &Terms) -> Result<Option<Offer>, String> {
+        let Ask::Units { asset, amount, extra } = &terms.price else {
+            return Err("the model chain has no dollar".to_owned());
+        };
+        Ok(Some(Offer {
+            scheme: terms.scheme.clone(),
+            network: terms.network.clone(),
+            asset: asset.clone(),
+            amount: *amount,
+            pay_to: terms.pay_to.clone(),
+            timeout_s: terms.timeout_s,
+            extra: extra.clone(),
+            price: None,
+            verbatim: None,
+        }))
+    }
+
+    fn key(&self, payment: &Payment, offer: &Offer) -> Result<(PaymentKey, Timestamp), Reason> {
+        let authorization = Proof::read(&payment.proof)?.authorization;
+        Ok((key(&offer.network, &authorization), Timestamp(authorization.valid_before)))
+    }
+
+    fn same_account(&self, one: &str, other: &str) -> bool {
+        Account::parse(one).is_some_and(|account| Some(account) == Account::parse(other))
+    }
+
+    fn token(&self, _network: &Network, _asset: &str) -> Option<Token> {
+        None
+    }
+}

@@ -1,0 +1,92 @@
+//! Starting processes, and starting them again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use groat_core::ports::{Facilitator, Settler};
+use groat_facilitator::{Engine, EngineOptions};
+
+use crate::exact::{Exact, Node};
+use crate::fault::Fault;
+use crate::life::Life;
+use crate::line::Line;
+use crate::shop::Shop;
+use crate::store::SimStore;
+use crate::world::World;
+
+fn engine(world: &Arc<World>, life: &Arc<Life>) -> Engine {
+    let (stage, life, chain) = (Arc::clone(&world.stage), Arc::clone(life), Arc::clone(&world.chain));
+    let store =
+        SimStore { stage: Arc::clone(&stage), life: Arc::clone(&life), disk: world.facilitator.disk.clone() };
+    let settler: Arc<dyn Settler> = Arc::new(Exact { node: Some(Node { stage, life, chain }) });
+    let options = EngineOptions {
+        wait: Duration::from_secs(20),
+        look_interval: Duration::from_secs(4),
+        looks_per_broadcast: 3,
+    };
+    Engine::new(vec![settler], Arc::new(store), world.facilitator.clock.clone(), options)
+}
+
+/// Like the binary: what was left open is taken up before the first request, else the process gives up.
+async fn facilitator(world: &Arc<World>) {
+    let life = Life::new(Arc::clone(&world.stage), Fault::FacilitatorCrash);
+    let engine = engine(world, &life);
+    if let Some(Ok(open)) = life.during(engine.recover()).await {
+        world.stage.note("facilitator starts", open as u64, String::new);
+        world.facilitator.place.open(&life, engine);
+        life.died().await;
+        world.facilitator.place.close();
+    }
+    life.kill();
+    world.stage.note("facilitator is dead", 0, String::new);
+}
+
+async fn seller(world: &Arc<World>) {
+    let life = Life::new(Arc::clone(&world.stage), Fault::SellerCrash);
+    if world.together {
+        let engine = engine(world, &life);
+        if let Some(Ok(_)) = life.during(engine.recover()).await {
+            world.facilitator.place.open(&life, engine.clone());
+            sell(world, &life, Arc::new(engine)).await;
+            world.facilitator.place.close();
+        }
+    } else {
+        let remote = Line { world: Arc::clone(world), life: Arc::clone(&life) };
+        sell(world, &life, Arc::new(remote)).await;
+    }
+    life.kill();
+    world.stage.note("seller is dead", 0, String::new);
+}
+
+async fn sell(world: &Arc<World>, life: &Arc<Life>, facilitator: Arc<dyn Facilitator>) {
+    let shop = match Shop::new(world, life, facilitator) {
+        Ok(shop) => shop,
+        Err(error) => return world.stage.broken("the shop opens", error.to_string()),
+    };
+    if let Some(Ok(found)) = life.during(shop.pay.recover()).await {
+        world.stage.note("seller starts", found.open, String::new);
+        world.seller.place.open(life, shop);
+        life.died().await;
+        world.seller.place.close();
+    }
+}
+
+/// Keeps the processes of this world running.
+pub(crate) fn start(world: &Arc<World>) {
+    if !world.together {
+        let world = Arc::clone(world);
+        tokio::spawn(async move {
+            loop {
+                facilitator(&world).await;
+                world.stage.pause_ms(100, 3_000).await;
+            }
+        });
+    }
+    let world = Arc::clone(world);
+    tokio::spawn(async move {
+        loop {
+            seller(&world).await;
+            world.stage.pause_ms(100, 3_000).await;
+        }
+    });
+}

@@ -1,0 +1,56 @@
+//! The economy in one process: buyers, a seller, a facilitator and a chain, in virtual time, from one seed.
+//!
+//! The engine of the facilitator and the gate of the seller are the real ones; chain, stores, network and clock are
+//! models that fail on purpose. The same seed gives the same run, step by step, so whatever goes wrong once can be
+//! looked at as often as needed. At the end of a run books, chain and everything that was said are compared with the
+//! promises of the product (`check`).
+
+mod buyer;
+mod chain;
+mod chaos;
+mod check;
+mod dice;
+mod exact;
+mod fault;
+mod host;
+mod known;
+mod life;
+mod line;
+mod notebook;
+mod panics;
+mod run;
+mod shop;
+mod stage;
+mod store;
+mod trace;
+mod world;
+
+pub use fault::Fault;
+pub use run::{Options, run};
+pub use trace::Trace;
+
+/// A mistake made on purpose, to see that it is caught.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Planted {
+    /// The store says that it has written, and has not.
+    ForgottenCommit,
+    /// The token lets an authorization be used again.
+    DoubleSpend,
+    /// The store overwrites whatever it finds.
+    BlindWrites,
+    /// The facilitator speaks of settlements that never were.
+    LyingFacilitator,
+    /// The line to the facilitator says "no such payment" instead of "I cannot tell".
+    NeverHeardOfIt,
+}
+
+impl Planted {
+    /// Every mistake.
+    pub const ALL: &'static [Self] = &[
+        Self::ForgottenCommit,
+        Self::DoubleSpend,
+        Self::BlindWrites,
+        Self::LyingFacilitator,
+        Self::NeverHeardOfIt,
+    ];
+}
