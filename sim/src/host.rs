@@ -33,8 +33,8 @@ async fn facilitator(world: &Arc<World>) {
     let engine = engine(world, &life);
     if let Some(Ok(open)) = life.during(engine.recover()).await {
         world.stage.note("facilitator starts", open as u64, String::new);
-        world.facilitator.place.open(&life, engine);
-        life.died().await;
+        world.facilitator.place.open(&life, engine.clone());
+        sweep(&life, || engine.recover()).await;
         world.facilitator.place.close();
     }
     life.kill();
@@ -65,10 +65,22 @@ async fn sell(world: &Arc<World>, life: &Arc<Life>, facilitator: Arc<dyn Facilit
     };
     if let Some(Ok(found)) = life.during(shop.pay.recover()).await {
         world.stage.note("seller starts", found.open, String::new);
+        let pay = shop.pay.clone();
         world.seller.place.open(life, shop);
-        life.died().await;
+        sweep(life, || pay.recover()).await;
         world.seller.place.close();
     }
+}
+
+/// Lives, and takes up what faults left open every half minute, as the binary does.
+async fn sweep<F: Future>(life: &Arc<Life>, recover: impl Fn() -> F) {
+    let sweeping = async {
+        loop {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            recover().await;
+        }
+    };
+    life.during(sweeping).await;
 }
 
 /// Keeps the processes of this world running.

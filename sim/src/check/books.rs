@@ -4,7 +4,6 @@ use groat_core::books::{Aggregate, Sale, SaleState, Settlement, SettlementState}
 
 use super::Evidence;
 use crate::chain::{Account, hash_text};
-use crate::known::RELEASED_TOO_EARLY;
 use crate::notebook::Deal;
 
 pub(super) fn check(evidence: &Evidence<'_>) {
@@ -72,7 +71,7 @@ fn sale(evidence: &Evidence<'_>, deal: &Deal, record: &Sale) {
             }
         }
         SaleState::Released if ours && !evidence.world.together => {
-            evidence.broken(deal, RELEASED_TOO_EARLY, text());
+            evidence.broken(deal, "nothing under way is released", text());
         }
         SaleState::Withheld { .. } | SaleState::Released if ours => {
             evidence.broken(deal, "who is charged is served or owed", text());

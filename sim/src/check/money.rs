@@ -6,7 +6,6 @@ use groat_core::books::SettlementState;
 
 use super::Evidence;
 use crate::chain::{Account, hash_text};
-use crate::known::RELEASE_NOT_FINAL;
 
 pub(super) fn check(evidence: &Evidence<'_>) {
     once(evidence);
@@ -71,7 +70,7 @@ fn wishes(evidence: &Evidence<'_>) {
             let text = format!("wish {wish}: {:?}", deals.iter().map(|deal| deal.id).collect::<Vec<_>>());
             let shaken = deals.iter().find(|deal| evidence.world.chain.is_shaken(&deal.authorization.id()));
             let released = deals.iter().any(|deal| deal.was_released());
-            let rule = if released { RELEASE_NOT_FINAL } else { "one wish is charged once" };
+            let rule = if released { "a release that was told is final" } else { "one wish is charged once" };
             evidence.broken(shaken.unwrap_or(&deals[0]), rule, text);
         }
     }

@@ -7,7 +7,6 @@ use http::StatusCode;
 use super::Evidence;
 use crate::buyer::End;
 use crate::chain::{Account, hash_text};
-use crate::known::{ANSWER_NOT_KEPT, CUT_OFF_REPEATED, RELEASE_NOT_FINAL};
 use crate::notebook::{Deal, Run, Told};
 
 pub(super) fn check(evidence: &Evidence<'_>) {
@@ -38,7 +37,9 @@ pub(super) fn check(evidence: &Evidence<'_>) {
                     _ if route.pays_first() => {
                         evidence.broken(deal, "one payment, one run with side effects", text);
                     }
-                    Run::CutOff | Run::Answered(200) => evidence.broken(deal, CUT_OFF_REPEATED, text),
+                    Run::CutOff | Run::Answered(200) => {
+                        evidence.broken(deal, "a run cut off is not repeated", text)
+                    }
                     // It failed and was free, so it may be tried again.
                     Run::Dropped | Run::Answered(_) => {}
                 }
@@ -73,11 +74,14 @@ fn answers(evidence: &Evidence<'_>, deal: &Deal) {
     }
     let owed = deal.answers.iter().any(|(_, told)| told.error == "refund_due");
     if owed && !bodies.is_empty() {
-        stage.broken(ANSWER_NOT_KEPT, format!("{} was served and told of a refund", deal.id));
+        stage.broken(
+            "the answer given is the answer kept",
+            format!("{} was served and told of a refund", deal.id),
+        );
     }
     if bodies.len() > 1 {
         let first = deal.answers.iter().all(|(route, told)| route.pays_first() || !served(told));
-        let rule = if first { ANSWER_NOT_KEPT } else { "one payment, one answer" };
+        let rule = if first { "the answer given is the answer kept" } else { "one payment, one answer" };
         stage.broken(rule, format!("{} {bodies:?}", deal.id));
     }
     if routes.len() > 1 {
@@ -92,7 +96,8 @@ fn refusals(evidence: &Evidence<'_>, deal: &Deal) {
         deal.answers.iter().rev().find(|(_, told)| told.status == StatusCode::PAYMENT_REQUIRED.as_u16());
     let text = format!("{} was refused with `{}`", deal.id, told.map_or("", |(_, told)| &told.error));
     if transfer.sender == Account::GAS {
-        let rule = if deal.was_released() { RELEASE_NOT_FINAL } else { "refused is never charged" };
+        let rule =
+            if deal.was_released() { "a release that was told is final" } else { "refused is never charged" };
         evidence.broken(deal, rule, text);
     } else {
         evidence.world.stage.gap("a stranger paid after a refusal", || text);

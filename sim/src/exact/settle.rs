@@ -129,6 +129,12 @@ impl Settler for Exact {
         Ok(node.chain.pending_nonce(account))
     }
 
+    async fn spent_nonces(&self, _network: &Network, signer: &str) -> Result<u64, Trouble> {
+        let node = self.node()?;
+        let account = Account::parse(signer).ok_or_else(|| unavailable("no such signer"))?;
+        Ok(node.ask(node.lag()).await?.after.nonce(account))
+    }
+
     async fn plan(&self, payment: &Payment, _verified: &Verified) -> Result<Value, Failure> {
         let node = self.node()?;
         let seen = node.ask(node.lag()).await?;

@@ -72,10 +72,11 @@ impl Settler for ExactEvm {
     }
 
     async fn chain_nonce(&self, network: &Network, signer: &str) -> Result<u64, Fault> {
-        let chain =
-            self.chain(network).map_err(|_| Fault::unavailable("signer", "this network is not set up"))?;
-        let nonce: U64 = chain.rpc().ask("eth_getTransactionCount", (signer, "pending")).await?;
-        Ok(nonce.to::<u64>())
+        self.count(network, signer, "pending").await
+    }
+
+    async fn spent_nonces(&self, network: &Network, signer: &str) -> Result<u64, Fault> {
+        self.count(network, signer, "latest").await
     }
 
     async fn plan(&self, payment: &Payment, verified: &Verified) -> Result<Value, Failure> {
@@ -184,6 +185,13 @@ impl Settler for ExactEvm {
 impl ExactEvm {
     fn chain(&self, network: &Network) -> Result<&Chain, Reason> {
         self.chains().iter().find(|chain| chain.network() == network).ok_or(Reason::InvalidNetwork)
+    }
+
+    async fn count(&self, network: &Network, signer: &str, block: &'static str) -> Result<u64, Fault> {
+        let chain =
+            self.chain(network).map_err(|_| Fault::unavailable("signer", "this network is not set up"))?;
+        let count: U64 = chain.rpc().ask("eth_getTransactionCount", (signer, block)).await?;
+        Ok(count.to::<u64>())
     }
 
     fn claim(&self, checked: &Checked, payment: &Payment, offer: &Offer) -> Result<Claim, Failure> {

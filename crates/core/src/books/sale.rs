@@ -45,7 +45,7 @@ pub enum SaleState {
         /// The proof for the buyer.
         receipt: Receipt,
     },
-    /// Served, but the money definitely did not move: the answer was not given out.
+    /// The handler ran, but the money definitely did not move: no answer was given out, and none will be.
     Withheld {
         /// Why the payment failed.
         reason: Reason,
@@ -67,6 +67,8 @@ pub struct Sale {
     pub route: String,
     /// When it was held.
     pub held_at: Timestamp,
+    /// From when on no chain takes the payment, so that what has not moved by then never will.
+    pub valid_until: Timestamp,
     /// Until when the answer is kept.
     pub keep_until: Timestamp,
     /// Where it stands.
@@ -130,7 +132,9 @@ impl Aggregate for Sale {
             (S::Held { started }, E::Pay(receipt)) => S::Paid { receipt, started },
             (S::Served { answer }, E::Pay(receipt)) => S::Done { answer, receipt },
             (S::Served { .. }, E::Refuse(reason)) => S::Withheld { reason },
-            (S::Held { .. }, E::Refuse(_) | E::Release) => S::Released,
+            // What ran for nothing is over, lest it run again; what did not run may be tried again.
+            (S::Held { started: true }, E::Refuse(reason)) => S::Withheld { reason },
+            (S::Held { started: false }, E::Refuse(_)) | (S::Held { .. }, E::Release) => S::Released,
             // The handler failed by itself, so there is nothing to withhold and nothing to charge.
             (S::Served { .. }, E::Release) => S::Released,
             (S::Released, E::Hold { payment, request }) => {

@@ -64,6 +64,7 @@ fn sale() -> Sale {
         request: Fingerprint("r".into()),
         route: "GET /".into(),
         held_at: Timestamp(1),
+        valid_until: Timestamp(50),
         keep_until: Timestamp(100),
         state: SaleState::Held { started: false },
     }

@@ -174,6 +174,9 @@ pub trait Settler: Mechanism {
     /// The account nonce of a signer on chain, to start a lane with.
     async fn chain_nonce(&self, network: &Network, signer: &str) -> Result<u64, Fault>;
 
+    /// How many transactions of a signer are in blocks: every nonce below is spent.
+    async fn spent_nonces(&self, network: &Network, signer: &str) -> Result<u64, Fault>;
+
     /// Everything the transaction needs from the chain (gas, fees), asked before the nonce is taken.
     async fn plan(&self, payment: &Payment, verified: &Verified) -> Result<Value, Failure>;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use groat_core::books::{Attempt, Settlement, SettlementEvent, SettlementState};
 use groat_core::ports::{Outcome, PrepareContext, Settler};
-use groat_core::{Failure, Fault, PaymentId, Reason, Receipt, Verified};
+use groat_core::{Failure, Fault, Network, PaymentId, Reason, Receipt, Verified};
 use groat_store::{Applied, Entry};
 
 use super::flights::Landing;
@@ -176,14 +176,32 @@ impl Engine {
             Err(fault) => tracing::debug!(payment = %record.id, %fault, "cannot look"),
         }
         // The first look right after a restart must send: the crash may have come between writing and sending (KP5).
-        if looks.is_multiple_of(self.0.options.looks_per_broadcast) {
-            for attempt in attempts.iter().rev().take(1) {
-                self.send(settler, record, attempt).await;
+        if let Some(last) =
+            attempts.last().filter(|_| looks.is_multiple_of(self.0.options.looks_per_broadcast))
+        {
+            self.send(settler, record, last).await;
+            if looks > 0 {
+                // A transaction of another payment may hold ours up.
+                self.tend(settler, &record.network, &last.signer).await;
             }
         }
         let interval_ms = u64::try_from(self.0.options.look_interval.as_millis()).unwrap_or(u64::MAX);
         settler.wait_block(&record.network, interval_ms).await;
         Ok(Step::Again)
+    }
+
+    /// Sends again what holds up a signer.
+    pub(super) async fn tend(&self, settler: &dyn Settler, network: &Network, signer: &str) {
+        let pause = self.0.options.look_interval;
+        let unspent = match self.0.lanes.unspent(settler, network, signer, pause).await {
+            Ok(unspent) => unspent,
+            Err(fault) => return tracing::debug!(%network, signer, %fault, "cannot tend the signer"),
+        };
+        for attempt in unspent {
+            if let Err(fault) = settler.broadcast(network, &attempt).await {
+                tracing::debug!(transaction = %attempt.transaction, %fault, "not sent again");
+            }
+        }
     }
 
     async fn send(&self, settler: &dyn Settler, record: &Settlement, attempt: &Attempt) {

@@ -75,8 +75,19 @@ impl Engine {
         }))
     }
 
-    /// Takes up everything that a crash left open. Call it before the first request; it returns how many there are.
+    /// Takes up everything that a crash or a fault left open, and sends again what holds up a signer. Call it before
+    /// the first request and every now and then; it returns how many payments are open.
     pub async fn recover(&self) -> Result<usize, Fault> {
+        let count = self.resume().await?;
+        for (network, signer) in self.0.lanes.all().await? {
+            if let Some(settler) = self.0.settlers.iter().find(|settler| settler.speaks(&network)) {
+                self.tend(settler.as_ref(), &network, &signer).await;
+            }
+        }
+        Ok(count)
+    }
+
+    async fn resume(&self) -> Result<usize, Fault> {
         let mut count = 0;
         let mut after: Option<String> = None;
         loop {

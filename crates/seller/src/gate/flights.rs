@@ -64,6 +64,11 @@ impl Flights {
         }
     }
 
+    /// Whether a payment is in work.
+    pub(crate) fn has(&self, id: &PaymentId) -> bool {
+        self.lock().contains_key(id)
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.lock().len()
     }

@@ -12,6 +12,9 @@ use tokio::time::timeout;
 use crate::config::late;
 use crate::pay::Shop;
 
+/// How far the clock of a chain may be behind ours, generously.
+const CLOCKS_APART_S: u64 = 60;
+
 /// How a settlement ended, as far as is known.
 pub(crate) enum Settlement {
     /// The money has moved.
@@ -41,6 +44,7 @@ pub(crate) enum Known {
 pub(crate) struct Till<'a> {
     pub(crate) shop: &'a Shop,
     pub(crate) id: PaymentId,
+    pub(crate) valid_until: Timestamp,
     pub(crate) payment: &'a Payment,
     pub(crate) offer: &'a Offer,
 }
@@ -127,16 +131,29 @@ impl Till<'_> {
     async fn doubt(&self, refusal: Refusal, transaction: Option<String>) -> Settlement {
         match self.known().await {
             Known::Settled(receipt) => Settlement::Settled(receipt),
-            Known::Still | Known::Failed(_) => Settlement::Refused(refusal),
+            Known::Failed(_) => Settlement::Refused(refusal),
+            Known::Still if self.is_dead() => Settlement::Refused(refusal),
+            // A call from before a crash may still be on its way.
+            Known::Still => Settlement::Pending(transaction),
             Known::Moving(told) => Settlement::Pending(told.or(transaction)),
             Known::Unknown => Settlement::Pending(transaction),
         }
+    }
+
+    /// Whether what has not moved never will.
+    pub(crate) fn is_dead(&self) -> bool {
+        is_dead(self.shop, self.valid_until)
     }
 
     /// What the facilitator's book says.
     pub(crate) async fn known(&self) -> Known {
         known(self.shop, &self.id).await
     }
+}
+
+/// Whether no chain takes a payment any more that is good until then.
+pub(crate) fn is_dead(shop: &Shop, valid_until: Timestamp) -> bool {
+    shop.now() > valid_until.plus(CLOCKS_APART_S)
 }
 
 /// What the facilitator's book says of a payment.

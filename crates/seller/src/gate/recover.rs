@@ -1,7 +1,7 @@
 //! After a start: what a crash left open is finished as far as that is possible without the buyer.
 
-use groat_core::Fault;
 use groat_core::books::{Aggregate, SaleEvent, SaleState};
+use groat_core::{Fault, Reason};
 
 use super::money::{self, Known};
 use super::sales::Held;
@@ -18,7 +18,8 @@ pub struct Recovered {
 
 const PAGE: usize = 256;
 
-/// Goes once through all open sales. A buyer that resends meanwhile is served as always: whoever writes first wins.
+/// Goes once through all open sales, after a start and every now and then. A buyer that resends meanwhile is served as
+/// always: whoever writes first wins.
 pub(crate) async fn recover(shop: &Shop) -> Result<Recovered, Fault> {
     let mut found = Recovered::default();
     let mut after: Option<String> = None;
@@ -38,15 +39,23 @@ pub(crate) async fn recover(shop: &Shop) -> Result<Recovered, Fault> {
 
 async fn finish(shop: &Shop, held: Held) -> Result<bool, Fault> {
     let id = held.sale().id;
-    if shop.now().since(held.sale().held_at) < shop.limits.lease_s {
+    // Somebody works on it: in this process, or in another one.
+    if shop.flights.has(&id) || shop.now().since(held.sale().held_at) < shop.limits.lease_s {
         return Ok(false);
     }
+    // A call to settle from before the crash may still be on its way: "never heard of it" says little as long as the
+    // payment can be taken.
+    let is_over = money::is_dead(shop, held.sale().valid_until);
     let event = match (&held.sale().state, money::known(shop, &id).await) {
         (SaleState::Held { .. } | SaleState::Served { .. }, Known::Settled(receipt)) => {
             SaleEvent::Pay(receipt)
         }
-        (SaleState::Held { .. }, Known::Still | Known::Failed(_)) => SaleEvent::Release,
-        (SaleState::Served { .. }, Known::Failed(reason)) => SaleEvent::Refuse(reason),
+        (SaleState::Held { .. } | SaleState::Served { .. }, Known::Failed(reason)) => {
+            SaleEvent::Refuse(reason)
+        }
+        (SaleState::Held { .. } | SaleState::Served { .. }, Known::Still) if is_over => {
+            SaleEvent::Refuse(Reason::Expired)
+        }
         // Unknown money, an answer that lies ready, or a paid run that only the buyer's request can repeat.
         _ => return Ok(false),
     };

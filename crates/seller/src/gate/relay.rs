@@ -27,23 +27,27 @@ impl http_body::Body for Relay {
     }
 }
 
-/// A body that ends when its [`Pump`] is dropped.
-pub(crate) fn relay() -> (Pump, Body) {
+/// A body of this length, where it is known, and what feeds it.
+pub(crate) fn relay(length: Option<u64>) -> (Pump, Body) {
     // A few pieces of lead; a client that reads slowly slows the handler down.
     let (sender, receiver) = mpsc::channel(4);
-    (Pump { client: sender }, Body::new(Relay(receiver)))
+    (Pump { client: sender, left: length, last: None }, Body::new(Relay(receiver)))
 }
 
-/// The handler's end.
+/// The handler's end. The client's body ends well by [`Pump::finish`] only.
 pub(crate) struct Pump {
     client: mpsc::Sender<Piece>,
+    /// How much is to come, where that is known.
+    left: Option<u64>,
+    /// The piece that makes the whole; a client that has it believes that all is well.
+    last: Option<Frame<Bytes>>,
 }
 
 impl Pump {
     /// Sends `prefix` and then everything of `body`; gives the whole back when it is complete and not larger than
     /// `size_bytes_max`. Once the client has left there are `drain` for the rest.
     pub(crate) async fn run(
-        &self,
+        &mut self,
         prefix: Bytes,
         mut body: Body,
         size_bytes_max: usize,
@@ -52,8 +56,7 @@ impl Pump {
         let mut copy = Some(BytesMut::new());
         if !prefix.is_empty() {
             keep(&mut copy, &prefix, size_bytes_max);
-            // When this fails the client has left, which is noticed below.
-            let _ = self.client.send(Ok(Frame::data(prefix))).await;
+            self.pass(Frame::data(prefix)).await;
         }
         let mut left: Option<Instant> = self.client.is_closed().then(|| Instant::now() + drain);
         loop {
@@ -83,12 +86,41 @@ impl Pump {
                 keep(&mut copy, piece, size_bytes_max);
             }
             if left.is_none() {
-                let _ = self.client.send(Ok(frame)).await;
+                self.pass(frame).await;
             } else if copy.is_none() {
                 // Nobody reads it and it is too large to keep.
                 return None;
             }
         }
+    }
+
+    /// Gives a piece to the client. When this fails the client has left, which is noticed elsewhere.
+    async fn pass(&mut self, frame: Frame<Bytes>) {
+        if let (Some(left), Some(piece)) = (&mut self.left, frame.data_ref()) {
+            let before = std::mem::replace(left, left.saturating_sub(piece.len() as u64));
+            match (before, *left) {
+                // More than was announced.
+                (0, _) => return,
+                (_, 0) => {
+                    self.last = Some(frame);
+                    return;
+                }
+                _ => {}
+            }
+        }
+        let _ = self.client.send(Ok(frame)).await;
+    }
+
+    /// The answer is in the book: the client may have all of it.
+    pub(crate) async fn finish(self) {
+        if let Some(last) = self.last {
+            let _ = self.client.send(Ok(last)).await;
+        }
+    }
+
+    /// The answer is not in the book: the client must not take it for the whole.
+    pub(crate) async fn fail(self) {
+        let _ = self.client.send(Err(axum::Error::new("the answer could not be kept"))).await;
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use groat_core::books::{Sale, SaleEvent, SaleState};
-use groat_core::{Failure, Fault, Offer, Payment, PaymentId, Reason, Receipt, Timestamp};
+use groat_core::{Failure, Fault, Offer, Payment, PaymentId, Reason, Receipt, Refusal, Timestamp};
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{Request, Response};
@@ -95,6 +95,7 @@ impl Work {
             request: self.order.prints.request.clone(),
             route: format!("{} {}", self.order.parts.method, self.order.parts.uri.path()),
             held_at: now,
+            valid_until: self.order.valid_until,
             keep_until: money::keep_until(&self.order.desk.route.shop, self.order.valid_until),
             state: SaleState::Held { started: false },
         };
@@ -216,7 +217,7 @@ impl Work {
             Settlement::Settled(receipt) => {
                 self.apply_paid(held, SaleEvent::Pay(receipt.clone()), &receipt).await
             }
-            Settlement::Refused(refusal) => Err(self.release(held, self.order.desk.failed(&refusal)).await),
+            Settlement::Refused(refusal) => self.refuse(held, &refusal).await,
             Settlement::Pending(transaction) => Err(self.order.desk.pending(transaction)),
         }
     }
@@ -227,12 +228,15 @@ impl Work {
             Settlement::Settled(receipt) => {
                 self.apply_paid(held, SaleEvent::Pay(receipt.clone()), &receipt).await
             }
-            Settlement::Refused(refusal) => {
-                self.apply(held, SaleEvent::Refuse(refusal.reason.clone())).await?;
-                Err(self.order.desk.failed(&refusal))
-            }
+            Settlement::Refused(refusal) => self.refuse(held, &refusal).await,
             Settlement::Pending(transaction) => Err(self.order.desk.pending(transaction)),
         }
+    }
+
+    /// The money did not move and will not.
+    async fn refuse(&self, held: Held, refusal: &Refusal) -> Step {
+        self.apply(held, SaleEvent::Refuse(refusal.reason.clone())).await?;
+        Err(self.order.desk.failed(refusal))
     }
 
     /// The handler of a request whose money has moved; its answer counts, whatever it is.
@@ -258,7 +262,8 @@ impl Work {
         let (size_bytes_max, drain) =
             (limits.answer_size_bytes_max, Duration::from_secs(limits.handler_timeout_s));
         let fields = reply::kept_fields(&parts.headers, &self.order.parts.method);
-        let (pump, body) = relay::relay();
+        let length = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let (mut pump, body) = relay::relay(length);
         if let Some(live) = self.live.take() {
             let mut response = Response::new(body);
             *response.status_mut() = parts.status;
@@ -271,7 +276,16 @@ impl Work {
         }
         let copy = pump.run(prefix, rest, size_bytes_max, drain).await;
         let answer = reply::answer(parts.status, &fields, copy.as_deref());
-        self.apply_paid(held, SaleEvent::Serve(answer), &receipt).await
+        let next = self.apply_paid(held, SaleEvent::Serve(answer.clone()), &receipt).await;
+        // What the book does not have must not look whole: the client sends the payment again and gets what it has.
+        match &next {
+            Ok(held) if matches!(&held.sale().state, SaleState::Done { answer: kept, .. } if *kept == answer) =>
+            {
+                pump.finish().await;
+            }
+            _ => pump.fail().await,
+        }
+        next
     }
 
     /// A run with side effects was cut off before anything was charged (kill point KP4): it is not repeated.
@@ -283,9 +297,14 @@ impl Work {
             }
             Known::Moving(transaction) => self.order.desk.pending(transaction),
             Known::Unknown => self.order.desk.pending(None),
+            // A call to settle may still be on its way.
+            Known::Still if !self.till().is_dead() => self.order.desk.pending(None),
             Known::Still | Known::Failed(_) => {
                 tracing::warn!(payment = %self.order.id, "a run was cut off by a crash; nothing was charged");
-                self.release(held, self.order.desk.refused(&Reason::Released.into())).await
+                match self.refuse(held, &Reason::Released.into()).await {
+                    Ok(_) => self.lost(),
+                    Err(reply) => reply,
+                }
             }
         }
     }
@@ -366,6 +385,7 @@ impl Work {
 
     fn till(&self) -> Till<'_> {
         let order = &self.order;
-        Till { shop: &order.desk.route.shop, id: order.id, payment: &order.payment, offer: &order.offer }
+        let Order { id, valid_until, payment, offer, .. } = order;
+        Till { shop: &order.desk.route.shop, id: *id, valid_until: *valid_until, payment, offer }
     }
 }

@@ -60,10 +60,20 @@ async fn kp4_a_run_with_side_effects_that_was_cut_off_is_not_repeated_and_not_ch
     let layer = pay.route().price("$0.01").settle(Settle::After).build().unwrap();
     let handler = axum::routing::any(world.counted(|_, _| async { text("again") }));
     let app = Router::new().route("/weather", handler.layer(layer));
+    // A call to settle may still be on its way: nothing is said before the payment is dead.
     let seen = buy(&app, post("/weather", "x"), "n").await;
-    assert_eq!((seen.status, seen.error().as_str()), (StatusCode::PAYMENT_REQUIRED, Reason::Released.code()));
+    assert_eq!((seen.status, seen.error().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "settlement_pending"));
+    world.clock.store(DEAD, std::sync::atomic::Ordering::SeqCst);
+    // And then the same is said for ever.
+    for _ in 0..2 {
+        let seen = buy(&app, post("/weather", "x"), "n").await;
+        assert_eq!(
+            (seen.status, seen.error().as_str()),
+            (StatusCode::PAYMENT_REQUIRED, Reason::Released.code())
+        );
+        assert_eq!(world.sale("n").await.state, SaleState::Withheld { reason: Reason::Released });
+    }
     assert_eq!((world.hits(), world.fake.settles()), (0, 0));
-    assert_eq!(world.sale("n").await.state, SaleState::Released);
 }
 
 #[tokio::test]
@@ -157,18 +167,25 @@ async fn recovery_finishes_what_the_facilitator_knows() {
     let served = SaleState::Served { answer: answer(&sale) };
     let failed = || SettlementState::Failed { reason: Reason::Expired, transaction: None };
     let held = SaleState::Held { started: false };
+    let started = SaleState::Held { started: true };
     let one = |finished, open| Recovered { finished, open };
-    for (state, known, after, found) in [
-        (served.clone(), Some(settled_state()), "done", one(1, 0)),
-        (served.clone(), Some(submitted_state()), "served", one(0, 1)),
-        (served.clone(), None, "served", one(0, 1)),
-        (served, Some(failed()), "withheld", one(1, 0)),
-        (held.clone(), Some(settled_state()), "paid", one(0, 1)),
-        (held.clone(), Some(failed()), "released", one(1, 0)),
-        (held.clone(), None, "released", one(1, 0)),
-        (held, Some(submitted_state()), "held", one(0, 1)),
+    for (now, state, known, after, found) in [
+        (NOW, served.clone(), Some(settled_state()), "done", one(1, 0)),
+        (NOW, served.clone(), Some(submitted_state()), "served", one(0, 1)),
+        (NOW, served.clone(), None, "served", one(0, 1)),
+        (DEAD, served.clone(), None, "withheld", one(1, 0)),
+        (NOW, served, Some(failed()), "withheld", one(1, 0)),
+        (NOW, held.clone(), Some(settled_state()), "paid", one(0, 1)),
+        (NOW, held.clone(), Some(failed()), "released", one(1, 0)),
+        (NOW, held.clone(), None, "held", one(0, 1)),
+        (DEAD, held.clone(), None, "released", one(1, 0)),
+        (NOW, started.clone(), None, "held", one(0, 1)),
+        (DEAD, started.clone(), None, "withheld", one(1, 0)),
+        (DEAD, started, Some(settled_state()), "paid", one(0, 1)),
+        (DEAD, held, Some(submitted_state()), "held", one(0, 1)),
     ] {
         let world = World::after_crash(sale.clone(), state).await;
+        world.clock.store(now, std::sync::atomic::Ordering::SeqCst);
         if let Some(known) = known {
             world.fake.knows(n(), known);
         }

@@ -31,6 +31,8 @@ pub(crate) const ASSET: &str = "0x036CbD53842c5426634e7929541eC2318f3dCF7e";
 pub(crate) const PAY_TO: &str = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
 pub(crate) const PAYER: &str = "0x857b06519E91e3A54538791bDbb0E22373e36b66";
 pub(crate) const NOW: u64 = 1_700_000_000;
+/// When no chain takes a payment of [`NOW`] any more, however much clocks differ.
+pub(crate) const DEAD: u64 = NOW + 121;
 
 /// The scheme `exact` where the proof is a word: `{"nonce": "…"}`.
 pub(crate) struct Toy;

@@ -20,6 +20,7 @@ fn sale(number: u8) -> Sale {
         request: Fingerprint("request".into()),
         route: "/weather".into(),
         held_at: NOW,
+        valid_until: NOW.plus(30),
         keep_until: NOW.plus(60),
         state: SaleState::Held { started: false },
     }
