@@ -13,7 +13,6 @@ mod dice;
 mod exact;
 mod fault;
 mod host;
-mod known;
 mod life;
 mod line;
 mod notebook;

@@ -9,8 +9,6 @@ use clap::Parser;
 use groat_sim::{Fault, Options, Planted, Trace, run};
 
 /// The economy in one process, from one seed.
-// Four switches are four switches.
-#[allow(clippy::struct_excessive_bools)]
 #[derive(Parser)]
 struct Arguments {
     /// How many seeds to run.
@@ -31,9 +29,6 @@ struct Arguments {
     /// Run every seed twice and compare.
     #[arg(long)]
     twice: bool,
-    /// Known broken promises count like all others.
-    #[arg(long)]
-    strict: bool,
     /// Make a mistake on purpose.
     #[arg(long)]
     plant: Option<Planted>,
@@ -44,7 +39,7 @@ struct Arguments {
 
 impl Arguments {
     fn options(&self) -> Options {
-        Options { with_text: false, strict: self.strict, planted: self.plant }
+        Options { with_text: false, planted: self.plant }
     }
 }
 

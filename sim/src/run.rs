@@ -24,8 +24,6 @@ use crate::world::World;
 pub struct Options {
     /// Whether the trace is to be read by people.
     pub with_text: bool,
-    /// Whether broken promises that are known count like all others.
-    pub strict: bool,
     /// A mistake to be caught.
     pub planted: Option<Planted>,
 }

@@ -40,6 +40,9 @@ pub(crate) struct ChainConfig {
     /// Payees to settle for; empty means anybody.
     #[serde(default)]
     pub(crate) pay_to: Vec<Spanned<String>>,
+    /// Factories whose wallets may be deployed with their first payment (ERC-6492); empty means none.
+    #[serde(default)]
+    pub(crate) factories: Vec<Spanned<String>>,
 }
 
 /// `[facilitator]`
@@ -118,6 +121,7 @@ impl Config {
                 .assets
                 .iter()
                 .chain(&chain.pay_to)
+                .chain(&chain.factories)
                 .try_for_each(|account| source.account(account).map(drop))?;
         }
         let gate = &self.gate;

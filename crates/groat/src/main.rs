@@ -6,6 +6,7 @@ mod listen;
 mod logging;
 mod paths;
 mod registry;
+mod sweep;
 mod universe;
 
 use clap::{Parser, Subcommand};

@@ -13,7 +13,6 @@ use groat_core::ports::Store;
 use groat_store::Journal;
 
 use crate::chain::{Account, AuthorizationId, Ledger, Transfer};
-use crate::known::NONCE_GAP;
 use crate::notebook::Deal;
 use crate::world::World;
 
@@ -99,6 +98,6 @@ async fn lane(evidence: &Evidence<'_>) {
     });
     let mined = evidence.ledger.nonce(Account::GAS);
     if next.is_some_and(|next| next > mined) {
-        world.stage.broken(NONCE_GAP, format!("next {next:?}, mined {mined}"));
+        world.stage.broken("no nonce gap outlives its payment", format!("next {next:?}, mined {mined}"));
     }
 }

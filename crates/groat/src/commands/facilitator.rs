@@ -18,7 +18,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use super::exit;
 use crate::config::{ChainConfig, Config, Source};
 use crate::paths::DataDir;
-use crate::{listen, registry};
+use crate::{listen, registry, sweep};
 
 /// Options of `groat facilitator`.
 #[derive(Args)]
@@ -75,6 +75,7 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     let facilitator: Arc<dyn Facilitator> = Arc::new(engine.clone());
     let service = Service::new(facilitator, registry::mechanisms(), move || metrics.render(), ready.clone());
     let open = engine.recover().await.context("open payments cannot be taken up")?;
+    sweep_engine(engine);
     let listener = listen::bind(address, "the facilitator").await?;
     let serving = listen::spawn(listener, service.router())?;
     let address = serving.address();
@@ -88,6 +89,14 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     listen::until_stopped().await?;
     serving.stop().await;
     Ok(exit::OK)
+}
+
+/// Keeps an engine from leaving anything open.
+pub(crate) fn sweep_engine(engine: Engine) {
+    sweep::start("settlements", move || {
+        let engine = engine.clone();
+        async move { engine.recover().await }
+    });
 }
 
 /// An engine on these chains, once every node has proved to be of its chain.
@@ -123,6 +132,7 @@ pub(crate) fn chains(
             let limits = ChainLimits {
                 assets: accounts(&entry.assets)?,
                 pay_to: accounts(&entry.pay_to)?,
+                factories: accounts(&entry.factories)?,
                 ..ChainLimits::default()
             };
             let files: Vec<PathBuf> = entry.keystores.iter().map(|path| source.beside(path)).collect();

@@ -14,10 +14,10 @@ use groat_store::SqliteStore;
 use serde_json::json;
 
 use super::exit;
-use super::facilitator::{ChainFlags, chains, engine};
+use super::facilitator::{ChainFlags, chains, engine, sweep_engine};
 use crate::config::{Config, Source};
 use crate::paths::DataDir;
-use crate::{listen, registry};
+use crate::{listen, registry, sweep};
 
 /// Options of `groat gate`.
 #[derive(Args)]
@@ -86,6 +86,11 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     let gateway: GatewayConfig = serde_json::from_value(json!({ "upstream": upstream, "routes": routes }))?;
     let gateway = Gateway::new(&pay, &gateway)?;
     let recovered = pay.recover().await?;
+    let swept = pay.clone();
+    sweep::start("sales", move || {
+        let pay = swept.clone();
+        async move { pay.recover().await }
+    });
     let listener = listen::bind(address, "the gate").await?;
     let serving = listen::spawn(listener, Router::new().fallback_service(gateway))?;
     let address = serving.address();
@@ -126,6 +131,7 @@ async fn facilitator(
     }
     let engine = engine(&chains(&config.chain, source, &options.chain)?, Arc::clone(store)).await?;
     engine.recover().await.context("open payments cannot be taken up")?;
+    sweep_engine(engine.clone());
     Ok(Arc::new(engine))
 }
 
