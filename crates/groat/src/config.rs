@@ -207,13 +207,15 @@ mod tests {
     }
 
     #[test]
-    fn m09_a_mistake_names_file_line_what_and_how_to_mend() {
+    fn m02_m03_m09_a_mistake_names_file_line_what_and_how_to_mend() {
         for (text, start, part) in [
             ("[gate]\nupstraem = \"http://x\"\n", "/groat.toml:2: ", "unknown field `upstraem`"),
             ("[gate]\npay_to = \"0x12\"\n", "/groat.toml:2: ", "`0x12` is not an account; write 0x"),
             ("[gate]\nnetwork = \"bse\"\n", "/groat.toml:2: ", "`bse` is not a network; write a CAIP-2"),
             ("[gate]\nupstream = \"localhost:3000\"\n", "/groat.toml:2: ", "is not a URL; write http"),
             ("\n[[gate.route]]\nmatch = \"/a\"\nprice = \"0,01\"\n", "/groat.toml:4: ", "is not a price"),
+            ("[[gate.route]]\nmatch = \"/a\"\nprice = 0.01\n", "/groat.toml:3: ", "expected a string"),
+            ("[[gate.route]]\nmatch = \"/a\"\nprice = \"1e-7\"\n", "/groat.toml:3: ", "is not a price"),
             ("[gate\n", "/groat.toml:1: ", ""),
             ("[[chain]]\nrpc = \"http://x\"\n", "/groat.toml:1: ", "missing field `network`"),
         ] {

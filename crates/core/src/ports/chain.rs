@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn y07_the_value_of_a_token_follows_our_decimals_and_rounds_up() {
+    fn y07_m05_the_value_of_a_token_follows_our_decimals_and_rounds_up() {
         let value = |decimals, units| {
             Token { symbol: "T", decimals, dollar: true }.usd_micros(Amount::from_units(units))
         };
