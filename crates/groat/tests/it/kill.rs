@@ -5,7 +5,7 @@ use groat_core::ports::Mechanism;
 use groat_wire::facilitator;
 use serde_json::{Value, json};
 
-use crate::processes::http;
+use crate::processes::{dev, groat, http, rpc};
 use crate::world::{Upstream, World, offer};
 
 #[test]
@@ -107,4 +107,35 @@ fn twenty_settles_of_one_payment_without_blocks_are_one_transaction() {
     let receipt = world.ask("eth_getTransactionReceipt", json!([answers[0]["transaction"]]));
     assert_eq!(receipt["status"], "0x1");
     assert_eq!(world.mined(), "0x1");
+}
+
+#[test]
+fn kp18_a_buyer_killed_while_it_waits_sends_the_same_payment_again() {
+    let data = tempfile::tempdir().unwrap();
+    let dev = dev(data.path());
+    let (url, chain) = (format!("{}/weather", dev.said("api")), dev.said("chain"));
+    let pay = || {
+        let mut command = groat(data.path());
+        command.args(["pay", "--wallet", "dev", "--json", &url]);
+        command
+    };
+    let blocks = || rpc(&chain, "eth_blockNumber", &json!([]));
+    rpc(&chain, "dev_hold", &json!([]));
+    let mut killed = pay().stdout(std::process::Stdio::null()).spawn().unwrap();
+    while rpc(&chain, "txpool_status", &json!([]))["pending"] == "0x0" {
+        assert!(killed.try_wait().unwrap().is_none(), "ended without a transaction");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+
+    rpc(&chain, "dev_release", &json!([]));
+    let again = pay().output().unwrap();
+    let answer: Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!((&answer["status"], &answer["payment"]["resent"]), (&json!(200), &json!(true)), "{answer}");
+    assert_eq!(blocks(), "0x1");
+    // What was bought is bought: the next command is another purchase.
+    let next: Value = serde_json::from_slice(&pay().output().unwrap().stdout).unwrap();
+    assert_eq!(next["payment"]["resent"], false, "{next}");
+    assert_eq!(blocks(), "0x2");
 }
