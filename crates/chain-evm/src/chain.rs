@@ -22,7 +22,7 @@ pub enum Simulate {
     Always,
 }
 
-/// What an operator allows on a chain. Defaults: threats.md section E.
+/// What an operator allows on a chain.
 #[derive(Debug, Clone)]
 pub struct ChainLimits {
     /// Tokens that may be settled besides those of the asset table.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Network, Timestamp};
 
-/// What a buyer allows. The defaults are the safe ones of threats.md section E.
+/// What a buyer allows. The defaults are meant to be safe.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {

@@ -17,7 +17,7 @@ const LOG_RANGE: u64 = 2_000;
 /// How many ranges back a foreign submission is looked for.
 const LOG_RANGES_MAX: u64 = 25;
 
-/// Reconciles in the order of threats.md B.3.
+/// Receipts of our own transactions first, then the state of the authorization, then the logs.
 pub(super) async fn outcome(
     chain: &Chain,
     asset: Address,
