@@ -6,8 +6,14 @@ use crate::shell::{has, root, run};
 use crate::{contracts, interop, sim, tidy};
 
 /// Programs that the tests run, and the Debian packages that bring them.
-const PROGRAMS: &[(&str, &str)] =
-    &[("node", "nodejs"), ("npm", "npm"), ("python3", "python3"), ("sqlite3", "sqlite3"), ("curl", "curl")];
+const PROGRAMS: &[(&str, &str)] = &[
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("python3", "python3"),
+    ("sqlite3", "sqlite3"),
+    ("curl", "curl"),
+    ("openssl", "openssl"),
+];
 
 /// All tests.
 pub(crate) fn all() -> anyhow::Result<()> {

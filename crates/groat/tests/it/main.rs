@@ -6,4 +6,5 @@ mod hostile;
 mod interop;
 mod kill;
 mod processes;
+mod upstream;
 mod world;

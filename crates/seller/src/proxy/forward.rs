@@ -9,9 +9,11 @@ use futures_util::future::BoxFuture;
 use http::header::{EXPECT, HOST};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, Version};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls_platform_verifier::ConfigVerifierExt;
 use tokio::time::timeout;
 use tower::Service;
 
@@ -24,7 +26,8 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// A pooled client for one upstream.
 #[derive(Clone, Debug)]
 pub(crate) struct Forward {
-    client: Client<HttpConnector, Body>,
+    client: Client<HttpsConnector<HttpConnector>, Body>,
+    scheme: Scheme,
     authority: Authority,
     prefix: String,
     limit: Duration,
@@ -34,9 +37,8 @@ impl Forward {
     pub(crate) fn new(upstream: &str, limit: Duration) -> Result<Self, ConfigError> {
         let wrong = |problem: &str| ConfigError::wrong("upstream", problem);
         let uri: Uri = upstream.parse().map_err(|error| ConfigError::wrong("upstream", error))?;
-        if uri.scheme() != Some(&Scheme::HTTP) {
-            return Err(wrong("must begin with http:// (TLS to the upstream is not built yet)"));
-        }
+        let scheme = uri.scheme().filter(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme)).cloned();
+        let scheme = scheme.ok_or_else(|| wrong("must begin with http:// or https://"))?;
         if uri.query().is_some() {
             return Err(wrong("must not have a query"));
         }
@@ -44,18 +46,19 @@ impl Forward {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(Duration::from_secs(3)));
         connector.set_nodelay(true);
+        connector.enforce_http(false);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(30))
-            .build(connector);
+            .build(encrypted(connector)?);
         let prefix = uri.path().trim_end_matches('/').to_owned();
-        Ok(Self { client, authority, prefix, limit })
+        Ok(Self { client, scheme, authority, prefix, limit })
     }
 
     fn target(&self, uri: &Uri) -> Option<Uri> {
         let own = uri.path_and_query().map_or("/", PathAndQuery::as_str);
         Uri::builder()
-            .scheme(Scheme::HTTP)
+            .scheme(self.scheme.clone())
             .authority(self.authority.clone())
             .path_and_query(format!("{}{own}", self.prefix))
             .build()
@@ -101,6 +104,16 @@ impl Forward {
             }
         }
     }
+}
+
+/// Adds TLS for `https`, with the roots of trust of this machine.
+fn encrypted(connector: HttpConnector) -> Result<HttpsConnector<HttpConnector>, ConfigError> {
+    // Whoever came first has chosen the TLS provider; any will do.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let tls = rustls::ClientConfig::with_platform_verifier()
+        .map_err(|error| ConfigError::wrong("upstream", format!("no TLS: {error}")))?;
+    let builder = HttpsConnectorBuilder::new().with_tls_config(tls);
+    Ok(builder.https_or_http().enable_http1().wrap_connector(connector))
 }
 
 /// Tells the upstream who paid. The same fields of the client were taken away before (threat row G17).
