@@ -260,7 +260,7 @@ fn g02_a_gateway_that_cannot_work_is_an_error() {
     let good = "http://127.0.0.1:1";
     let rule = |path: &str, price: &str| json!([{ "path": path, "price": price }]);
     for (upstream, rules) in [
-        ("https://example.com", json!([])),
+        ("ftp://example.com", json!([])),
         ("example.com", json!([])),
         ("http://x/?a", json!([])),
         (good, rule("paid", "$1")),
