@@ -30,6 +30,8 @@ sol! {
         struct Result { bool success; bytes returnData; }
         function aggregate3(Call3[] calls) external payable returns (Result[]);
         function getCurrentBlockTimestamp() external view returns (uint256);
+        function getEthBalance(address account) external view returns (uint256);
+        function getBasefee() external view returns (uint256);
     }
 }
 

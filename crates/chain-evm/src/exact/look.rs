@@ -29,6 +29,10 @@ pub(super) struct Seen {
     pub(super) version: Option<String>,
     /// The chain's clock.
     pub(super) block_time: Option<U256>,
+    /// What the account that will submit has for gas, in wei.
+    pub(super) purse: Option<U256>,
+    /// What one unit of gas costs at least.
+    pub(super) base_fee: Option<U256>,
     /// How a simulated settlement ended, where there was one.
     pub(super) simulated: Option<Result<(), String>>,
 }
@@ -52,7 +56,7 @@ pub(super) async fn look(
         chain.has_code(checked.domain.asset),
         // A failed question is a fault, never "not deployed" (threat row E20).
         chain.rpc().code(payer),
-        facts(chain, checked),
+        facts(chain, checked, submitter),
     );
     let mut seen = Seen { asset_has_code: asset_has_code?, payer_has_code: !code?.is_empty(), ..facts? };
     let everybody = chain.options().simulate == Simulate::Always;
@@ -75,13 +79,15 @@ pub(super) async fn look(
     Ok(seen)
 }
 
-async fn facts(chain: &Chain, checked: &Checked) -> Result<Seen, Fault> {
+async fn facts(chain: &Chain, checked: &Checked, submitter: Option<Address>) -> Result<Seen, Fault> {
     let authorization = &checked.proof.authorization;
     let question = |data: Vec<u8>| Multicall3::Call3 {
         target: checked.domain.asset,
         allowFailure: true,
         callData: data.into(),
     };
+    let aside =
+        |data: Vec<u8>| Multicall3::Call3 { target: MULTICALL3, allowFailure: true, callData: data.into() };
     let calls = vec![
         question(Eip3009::balanceOfCall { account: authorization.from }.abi_encode()),
         question(
@@ -90,11 +96,9 @@ async fn facts(chain: &Chain, checked: &Checked) -> Result<Seen, Fault> {
         ),
         question(Eip3009::nameCall {}.abi_encode()),
         question(Eip3009::versionCall {}.abi_encode()),
-        Multicall3::Call3 {
-            target: MULTICALL3,
-            allowFailure: true,
-            callData: Multicall3::getCurrentBlockTimestampCall {}.abi_encode().into(),
-        },
+        aside(Multicall3::getCurrentBlockTimestampCall {}.abi_encode()),
+        aside(Multicall3::getEthBalanceCall { account: submitter.unwrap_or_default() }.abi_encode()),
+        aside(Multicall3::getBasefeeCall {}.abi_encode()),
     ];
     let input = Multicall3::aggregate3Call { calls }.abi_encode().into();
     let answer =
@@ -102,7 +106,7 @@ async fn facts(chain: &Chain, checked: &Checked) -> Result<Seen, Fault> {
     let data = answer.map_err(|reverted| Fault::garbled("chain", format!("Multicall3: {reverted}")))?;
     let answers = Multicall3::aggregate3Call::abi_decode_returns(&data)
         .map_err(|_| Fault::garbled("chain", "there is no Multicall3 on this chain"))?;
-    let [balance, used, name, version, time] = answers.as_slice() else {
+    let [balance, used, name, version, time, purse, base_fee] = answers.as_slice() else {
         return Err(Fault::garbled("chain", "Multicall3 answered less than it was asked"));
     };
     Ok(Seen {
@@ -111,6 +115,8 @@ async fn facts(chain: &Chain, checked: &Checked) -> Result<Seen, Fault> {
         name: value(name),
         version: value(version),
         block_time: value(time),
+        purse: submitter.and_then(|_| value(purse)),
+        base_fee: value(base_fee),
         ..Seen::default()
     })
 }
@@ -135,7 +141,10 @@ impl Stage<'_> {
         let question =
             Erc1271::isValidSignatureCall { hash: self.checked.digest, signature: proof.signature.inner() };
         let answer = self.call(proof.authorization.from, question.abi_encode().into(), ERC1271_GAS).await?;
-        Ok(answer.is_ok_and(|answer| answer.starts_with(&ERC1271_MAGIC)))
+        // The token compares a whole word: half a yes is a no.
+        let mut yes = [0; 32];
+        yes[..4].copy_from_slice(&ERC1271_MAGIC);
+        Ok(answer.is_ok_and(|answer| answer.starts_with(&yes)))
     }
 
     async fn simulate(&self, deploy: bool) -> Result<Result<(), String>, Fault> {

@@ -33,12 +33,28 @@ struct Plan {
 /// The estimate is of the last block; the state may cost a little more in the next.
 const GAS_SLACK_PERCENT: u64 = 20;
 
+/// No settlement costs less gas than this.
+const GAS_MIN: u64 = 50_000;
+
+const EMPTY: &str = "the account that pays for gas is empty";
+
+/// Whether an account can pay for any settlement at all; what one really costs is asked when there is one to pay for.
+fn can_pay(purse: U256, base_fee: U256) -> bool {
+    !purse.is_zero() && purse >= base_fee.saturating_mul(U256::from(GAS_MIN))
+}
+
 #[async_trait]
 impl Settler for ExactEvm {
     async fn ready(&self) -> Vec<(Network, Vec<String>)> {
         let mut ready = Vec::new();
         for chain in self.chains() {
-            if chain.rpc().head().await.is_ok() && !chain.keys().is_empty() {
+            let Some(first) = chain.keys().first() else { continue };
+            let (head, purse) = tokio::join!(
+                chain.rpc().head(),
+                chain.rpc().ask::<_, U256>("eth_getBalance", (first.address(), "latest")),
+            );
+            let (Ok(head), Ok(purse)) = (head, purse) else { continue };
+            if can_pay(purse, head.base_fee_per_gas.unwrap_or_default()) {
                 let signers = chain.keys().iter().map(|key| account::text(key.address())).collect();
                 ready.push((chain.network().clone(), signers));
             }
@@ -61,6 +77,10 @@ impl Settler for ExactEvm {
             let message = told.map(|text| groat_core::reason::printable(&text, 200));
             Failure::Refused(Refusal { payer: Some(payer), message, ..reason.into() })
         })?;
+        // Told before anybody does work for the payment, which could not be settled (threat row E32).
+        if seen.purse.is_some_and(|purse| !can_pay(purse, seen.base_fee.unwrap_or_default())) {
+            return Err(Fault::unavailable("signer", EMPTY).into());
+        }
         self.claim(&checked, payment, offer)
     }
 
@@ -113,7 +133,7 @@ impl Settler for ExactEvm {
         let fees = fees?;
         // Without money for gas nothing may be promised (threat row E32).
         if balance? < U256::from(gas).saturating_mul(U256::from(fees.max_fee)) {
-            return Err(Fault::unavailable("signer", "the account that pays for gas is empty").into());
+            return Err(Fault::unavailable("signer", EMPTY).into());
         }
         Ok(json!(Plan { gas, fees, deploy }))
     }

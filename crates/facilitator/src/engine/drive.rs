@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use groat_core::books::{Attempt, Settlement, SettlementEvent, SettlementState};
 use groat_core::ports::{Outcome, PrepareContext, Settler};
-use groat_core::{Failure, Fault, Network, PaymentId, Reason, Receipt, Verified};
+use groat_core::{Failure, Fault, Network, PaymentId, Reason, Receipt, Refusal, Verified};
 use groat_store::{Applied, Entry};
 
+use super::Engine;
 use super::flights::Landing;
-use super::{Engine, ended};
+use super::terms::ended;
 
 /// How one round of driving ended.
 enum Step {
@@ -55,6 +56,7 @@ impl Engine {
                 .load(&id.to_string())
                 .await?
                 .ok_or_else(|| Fault::garbled("store", "a held payment has vanished"))?;
+            landing.carries(&entry.record);
             let settler = Arc::clone(self.settler(&entry.record.offer.scheme, &entry.record.network)?);
             let step = match entry.record.state.clone() {
                 SettlementState::Held => {
@@ -213,16 +215,21 @@ impl Engine {
 
     async fn conclude(&self, entry: Entry<Settlement>, outcome: Outcome) -> Result<Step, Failure> {
         let payer = entry.record.payer.clone();
-        let (event, refusal) = match outcome {
+        let (event, reverted) = match outcome {
             Outcome::Unknown => return Ok(Step::Again),
             Outcome::Landed(settled) => (SettlementEvent::Confirm(settled), None),
             Outcome::Failed { reason, transaction } => (SettlementEvent::Fail { reason, transaction }, None),
-            Outcome::Reverted { .. } => (SettlementEvent::Abandon, Some(Reason::TransactionFailed)),
+            Outcome::Reverted { transaction } => (SettlementEvent::Abandon, Some(transaction)),
         };
         match self.write(entry, event).await? {
-            Some(record) => Ok(match (ended(&record), refusal) {
+            Some(record) => Ok(match (ended(&record), reverted) {
                 (Some(end), _) => Step::End(end),
-                (None, Some(reason)) => Step::End(Err(Failure::from(reason).by(&payer))),
+                (None, transaction @ Some(_)) => Step::End(Err(Refusal {
+                    payer: Some(payer),
+                    transaction,
+                    ..Reason::TransactionFailed.into()
+                }
+                .into())),
                 (None, None) => Step::Again,
             }),
             None => Ok(Step::Again),

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use groat_core::{Failure, Fault, PaymentId, Receipt};
+use groat_core::books::Settlement;
+use groat_core::{Amount, Failure, Fault, PaymentId, Receipt};
 use tokio::sync::watch;
 
 /// What is known of a flight.
 #[derive(Debug, Clone, Default)]
 struct Progress {
+    price: Option<(Amount, String)>,
     transaction: Option<String>,
     end: Option<Result<Receipt, Failure>>,
 }
@@ -69,6 +71,11 @@ impl Flight {
         ended.ok().flatten().unwrap_or_else(|| Err(Fault::Pending { transaction: None }.into()))
     }
 
+    /// How much it pays to whom, once that has been read from the book.
+    pub(super) fn price(&self) -> Option<(Amount, String)> {
+        self.0.borrow().price.clone()
+    }
+
     /// The transaction under way.
     pub(super) fn transaction(&self) -> Option<String> {
         self.0.borrow().transaction.clone()
@@ -76,6 +83,15 @@ impl Flight {
 }
 
 impl Landing {
+    /// Tells those who wait what is being paid.
+    pub(super) fn carries(&self, record: &Settlement) {
+        self.progress.send_if_modified(|progress| {
+            let news = progress.price.is_none();
+            progress.price.get_or_insert_with(|| (record.amount, record.pay_to.clone()));
+            news
+        });
+    }
+
     /// Tells those who wait which transaction carries the payment.
     pub(super) fn submitted(&self, transaction: &str) {
         self.progress.send_modify(|progress| progress.transaction = Some(transaction.to_owned()));

@@ -7,22 +7,21 @@ mod drive;
 mod flights;
 mod lanes;
 mod recent;
+mod terms;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use groat_core::books::{Settlement, SettlementState};
-use groat_core::payment::ReceiptOutcome;
 use groat_core::ports::{Clock, Facilitator, Kind, PaymentStatus, Settler, Store, Supported};
-use groat_core::{
-    Claim, Failure, Fault, Network, Offer, Payment, PaymentId, Reason, Receipt, Refusal, Verified,
-};
+use groat_core::{Claim, Failure, Fault, Network, Offer, Payment, PaymentId, Reason, Receipt, Verified};
 use groat_store::Journal;
 
 use flights::{Flight, Flights};
 use lanes::Lanes;
 use recent::Recent;
+use terms::{ended, same_terms};
 
 /// How patient the engine is.
 #[derive(Debug, Clone, Copy)]
@@ -127,8 +126,17 @@ impl Engine {
         })
     }
 
-    async fn wait(&self, mut flight: Flight) -> Result<Receipt, Failure> {
-        match tokio::time::timeout(self.0.options.wait, flight.landed()).await {
+    async fn wait(
+        &self,
+        mut flight: Flight,
+        offer: &Offer,
+        settler: &dyn Settler,
+    ) -> Result<Receipt, Failure> {
+        let landed = tokio::time::timeout(self.0.options.wait, flight.landed()).await;
+        // One nonce can be signed for two payees or prices; whoever asks second waits for the payment of the first.
+        let same = flight.price().is_none_or(|(amount, pay_to)| same_terms(amount, &pay_to, offer, settler));
+        match landed {
+            _ if !same => Err(Reason::AmountMismatch.into()),
             Ok(landed) => landed,
             Err(_) => Err(Fault::Pending { transaction: flight.transaction() }.into()),
         }
@@ -230,7 +238,7 @@ impl Facilitator for Engine {
             None => match self.0.journal.load(&id.to_string()).await? {
                 None => self.begin(id, payment, offer).await?,
                 Some(entry) => match ended(&entry.record) {
-                    _ if !same_terms(&entry.record, offer, settler.as_ref()) => {
+                    _ if !same_terms(entry.record.amount, &entry.record.pay_to, offer, settler.as_ref()) => {
                         return Err(Reason::AmountMismatch.into());
                     }
                     Some(end) => return end,
@@ -241,7 +249,7 @@ impl Facilitator for Engine {
                 },
             },
         };
-        self.wait(flight).await
+        self.wait(flight, offer, settler.as_ref()).await
     }
 
     async fn status(&self, id: &PaymentId) -> Result<Option<PaymentStatus>, Fault> {
@@ -260,30 +268,4 @@ impl Facilitator for Engine {
             }
         }))
     }
-}
-
-/// The answer of a settlement that is over; `None` while it is not, or when it may be taken up again.
-fn ended(record: &Settlement) -> Option<Result<Receipt, Failure>> {
-    match &record.state {
-        SettlementState::Settled(settled) => Some(Ok(Receipt {
-            outcome: ReceiptOutcome::Settled,
-            network: record.network.clone(),
-            transaction: Some(settled.transaction.clone()),
-            payer: Some(record.payer.clone()),
-            amount: None,
-        })),
-        SettlementState::Failed { reason, transaction } => {
-            let (payer, transaction) = (Some(record.payer.clone()), transaction.clone());
-            Some(Err(Refusal { payer, transaction, ..reason.clone().into() }.into()))
-        }
-        SettlementState::Held | SettlementState::Submitted { .. } | SettlementState::Released => None,
-    }
-}
-
-/// A payment that settled for one price is no payment for another.
-fn same_terms(record: &Settlement, offer: &Offer, settler: &dyn Settler) -> bool {
-    record.amount == offer.amount
-        && record.network == offer.network
-        && settler.same_account(&record.pay_to, &offer.pay_to)
-        && settler.same_account(&record.asset, &offer.asset)
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::settle::reason;
 use crate::world::{Payer, World, offer, payment};
 
-const FACTORY: Address = address!("0xFac7000000000000000000000000000000000001");
+pub(crate) const FACTORY: Address = address!("0xFac7000000000000000000000000000000000001");
 const GAS_WALLET: Address = address!("0x0DD1000000000000000000000000000000000001");
 const LIAR_WALLET: Address = address!("0x0dD1000000000000000000000000000000000002");
 const ALWAYS_WALLET: Address = address!("0x0DD1000000000000000000000000000000000003");
@@ -22,12 +22,12 @@ sol! {
     function getAddress(address owner, uint256 salt) external view returns (address account);
 }
 
-fn with_factory() -> World {
+pub(crate) fn with_factory() -> World {
     World::with(Mining::Instant, ChainLimits { factories: vec![FACTORY], ..ChainLimits::default() })
 }
 
 /// Where the factory puts the wallet of an owner, with ten dollars in it.
-fn wallet_of(world: &World, owner: &Payer) -> Address {
+pub(crate) fn wallet_of(world: &World, owner: &Payer) -> Address {
     let call = getAddressCall { owner: owner.address(), salt: U256::ZERO }.abi_encode();
     let answer = world
         .chain
@@ -38,14 +38,14 @@ fn wallet_of(world: &World, owner: &Payer) -> Address {
     wallet
 }
 
-fn from(wallet: Address, owner: &Payer, nonce: u8) -> (Authorization, [u8; 65]) {
+pub(crate) fn from(wallet: Address, owner: &Payer, nonce: u8) -> (Authorization, [u8; 65]) {
     let authorization = Authorization { from: wallet, ..owner.authorization(nonce) };
     let signature = owner.sign(&authorization);
     (authorization, signature)
 }
 
 /// An ERC-6492 signature: deploy by the factory, then ask the wallet.
-fn wrapped(owner: &Payer, inner: &[u8]) -> Vec<u8> {
+pub(crate) fn wrapped(owner: &Payer, inner: &[u8]) -> Vec<u8> {
     let deploy = createAccountCall { owner: owner.address(), salt: U256::ZERO }.abi_encode();
     let mut bytes = (FACTORY, deploy, inner.to_vec()).abi_encode_params();
     bytes.extend([0x64, 0x92].repeat(16));
