@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Aggregate, Book};
 use crate::payment::Fingerprint;
-use crate::{PaymentId, Reason, Receipt, Timestamp};
+use crate::{Amount, PaymentId, Reason, Receipt, Timestamp};
 
 /// What the handler answered, kept so that the same payment gets the same answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +67,10 @@ pub struct Sale {
     pub route: String,
     /// When it was held.
     pub held_at: Timestamp,
+    /// Who is to be paid.
+    pub pay_to: String,
+    /// How much, in atomic units.
+    pub amount: Amount,
     /// From when on no chain takes the payment, so that what has not moved by then never will.
     pub valid_until: Timestamp,
     /// Until when the answer is kept.

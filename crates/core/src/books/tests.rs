@@ -64,6 +64,8 @@ fn sale() -> Sale {
         request: Fingerprint("r".into()),
         route: "GET /".into(),
         held_at: Timestamp(1),
+        pay_to: "0xp".into(),
+        amount: Amount::from_units(1),
         valid_until: Timestamp(50),
         keep_until: Timestamp(100),
         state: SaleState::Held { started: false },

@@ -5,7 +5,7 @@ use std::time::Duration;
 use groat_core::books::SettlementState;
 use groat_core::payment::ReceiptOutcome;
 use groat_core::{
-    Claim, Failure, Fault, Offer, Payment, PaymentId, Reason, Receipt, Refusal, Timestamp, Verified,
+    Amount, Claim, Failure, Fault, Offer, Payment, PaymentId, Reason, Receipt, Refusal, Timestamp, Verified,
 };
 use tokio::time::timeout;
 
@@ -147,7 +147,7 @@ impl Till<'_> {
 
     /// What the facilitator's book says.
     pub(crate) async fn known(&self) -> Known {
-        known(self.shop, &self.id).await
+        known(self.shop, &self.id, self.offer.amount, &self.offer.pay_to).await
     }
 }
 
@@ -157,14 +157,27 @@ pub(crate) fn is_dead(shop: &Shop, valid_until: Timestamp) -> bool {
 }
 
 /// What the facilitator's book says of a payment.
-pub(crate) async fn known(shop: &Shop, id: &PaymentId) -> Known {
+///
+/// What it pays is not part of its id: a payer can sign one nonce for two payees, and show us the other one (threat row
+/// G06).
+pub(crate) async fn known(shop: &Shop, id: &PaymentId, amount: Amount, pay_to: &str) -> Known {
     let limit = Duration::from_secs(shop.limits.verify_timeout_s);
     let status = match timeout(limit, shop.facilitator.status(id)).await {
         Ok(Ok(Some(status))) => status,
         Ok(Ok(None)) => return Known::Still,
         Ok(Err(_)) | Err(_) => return Known::Unknown,
     };
+    let same_payee = shop
+        .mechanisms
+        .iter()
+        .any(|mechanism| mechanism.speaks(&status.network) && mechanism.same_account(&status.pay_to, pay_to));
+    let ours = same_payee && status.amount == amount;
     match status.state {
+        // The nonce is spent, on something else.
+        SettlementState::Settled(_) if !ours => Known::Failed(Reason::NonceAlreadyUsed),
+        // That may still fail, and then ours may be taken.
+        SettlementState::Held | SettlementState::Submitted { .. } if !ours => Known::Unknown,
+        SettlementState::Failed { .. } if !ours => Known::Still,
         SettlementState::Settled(settled) => Known::Settled(Receipt {
             outcome: ReceiptOutcome::Settled,
             network: status.network,

@@ -95,6 +95,8 @@ impl Work {
             request: self.order.prints.request.clone(),
             route: format!("{} {}", self.order.parts.method, self.order.parts.uri.path()),
             held_at: now,
+            pay_to: self.order.offer.pay_to.clone(),
+            amount: self.order.offer.amount,
             valid_until: self.order.valid_until,
             keep_until: money::keep_until(&self.order.desk.route.shop, self.order.valid_until),
             state: SaleState::Held { started: false },

@@ -202,3 +202,27 @@ async fn recovery_leaves_everything_where_the_facilitator_cannot_say() {
     assert_eq!(world.pay().recover().await.unwrap(), Recovered { finished: 0, open: 1 });
     assert_eq!(world.sale("n").await.state, SaleState::Held { started: false });
 }
+
+#[tokio::test]
+async fn g06_a_nonce_that_paid_somebody_else_is_no_payment_of_ours() {
+    let elsewhere = |world: &World| *world.fake.pays.lock().unwrap() = PAYER.to_owned();
+    let served = |sale: &Sale| SaleState::Served { answer: answer(sale) };
+    let sale = sold(get("/weather")).await;
+    for state in [served(&sale), SaleState::Held { started: true }, SaleState::Held { started: false }] {
+        let world = World::after_crash(sale.clone(), state).await;
+        world.fake.knows(n(), settled_state());
+        elsewhere(&world);
+        for _ in 0..3 {
+            world.fake.script_settle(refuse(Reason::NonceAlreadyUsed));
+        }
+        world.fake.script_verify(refuse(Reason::NonceAlreadyUsed));
+        let seen = buy(&world.weather(&world.pay()), get("/weather"), "n").await;
+        assert_eq!(seen.status, StatusCode::PAYMENT_REQUIRED);
+        let world = World::after_crash(sale.clone(), served(&sale)).await;
+        world.fake.knows(n(), settled_state());
+        elsewhere(&world);
+        world.pay().recover().await.unwrap();
+        let state = world.sale("n").await.state;
+        assert_eq!(state, SaleState::Withheld { reason: Reason::NonceAlreadyUsed });
+    }
+}

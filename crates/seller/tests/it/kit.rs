@@ -129,6 +129,8 @@ pub(crate) struct Fake {
     pub(crate) on_verify: Mutex<VecDeque<Script>>,
     pub(crate) on_settle: Mutex<VecDeque<Script>>,
     pub(crate) known: Mutex<HashMap<PaymentId, SettlementState>>,
+    /// Whom the known payments pay; empty is [`PAY_TO`].
+    pub(crate) pays: Mutex<String>,
     pub(crate) without_memory: std::sync::atomic::AtomicBool,
 }
 
@@ -240,10 +242,11 @@ impl Facilitator for Fake {
             return Err(Fault::unavailable("facilitator", "keeps no book"));
         }
         let known = self.known.lock().unwrap().get(id).cloned();
+        let pays = self.pays.lock().unwrap().clone();
         Ok(known.map(|state| PaymentStatus {
             id: *id,
             payer: PAYER.into(),
-            pay_to: PAY_TO.into(),
+            pay_to: if pays.is_empty() { PAY_TO.into() } else { pays.clone() },
             network: Network::parse(NETWORK).unwrap(),
             asset: ASSET.into(),
             amount: groat_core::Amount::from_units(10_000),

@@ -20,6 +20,8 @@ fn sale(number: u8) -> Sale {
         request: Fingerprint("request".into()),
         route: "/weather".into(),
         held_at: NOW,
+        pay_to: "0xp".into(),
+        amount: groat_core::Amount::from_units(1),
         valid_until: NOW.plus(30),
         keep_until: NOW.plus(60),
         state: SaleState::Held { started: false },
