@@ -19,14 +19,20 @@ const CLOSED_AFTER_S: u64 = 60;
 /// A purchase that is planned and not signed for so long will not be.
 const ABANDONED_AFTER_S: u64 = 600;
 
-/// The key of a purchase: when it was planned, its logical request, and what tells repetitions apart.
-pub(crate) fn key(planned_at: Timestamp, request: &str, nonce: &[u8; 32]) -> String {
-    format!("{:012}-{request}-{}", planned_at.0, alloy_primitives::hex::encode(&nonce[..8]))
+/// The key of a purchase: when it was planned, its logical request, what tells repetitions apart, and the logical
+/// request before any redirect.
+pub(crate) fn key(planned_at: Timestamp, request: &str, asked: &str, nonce: &[u8; 32]) -> String {
+    format!("{:012}-{request}-{}-{asked}", planned_at.0, alloy_primitives::hex::encode(&nonce[..8]))
 }
 
 /// The logical request in a key.
 pub(crate) fn logical(key: &str) -> &str {
     key.split('-').nth(1).unwrap_or_default()
+}
+
+/// The logical request before any redirect in a key; keys of earlier versions have none.
+pub(crate) fn asked(key: &str) -> &str {
+    key.split('-').nth(3).unwrap_or_else(|| logical(key))
 }
 
 /// The part of the past that will not change, kept so that it is read once.
@@ -68,7 +74,8 @@ impl Past {
             *self = Self::default();
         }
         self.seen_at = now;
-        self.closed.spent.retain(|(day, _), _| *day >= now.day());
+        // Yesterday is kept: the clock may be put back a little at midnight.
+        self.closed.spent.retain(|(day, _), _| day + 1 >= now.day());
         let mut recent = Vec::new();
         let mut after = self.upto.clone();
         let mut closing = true;
@@ -113,7 +120,9 @@ pub(crate) async fn open(journal: &Journal<Purchase>) -> Result<Vec<Entry<Purcha
 fn is_closed(purchase: &Purchase, now: Timestamp) -> bool {
     let age_s = now.since(purchase.planned_at);
     match purchase.state {
-        PurchaseState::Planned | PurchaseState::Signed(_) => age_s > 6 * ABANDONED_AFTER_S,
+        // It is given back some day, and then counts no more.
+        PurchaseState::Planned => false,
+        PurchaseState::Signed(_) => age_s > 6 * ABANDONED_AFTER_S,
         _ => age_s > CLOSED_AFTER_S,
     }
 }
@@ -179,3 +188,6 @@ pub(crate) fn host_name(host: &str) -> &str {
         _ => host,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,9 @@ use super::url::{host, private_way, same_shop};
 use super::{BuyError, Client};
 use crate::past::{View, host_name};
 
+/// The longest account or token that CAIP-10 and CAIP-19 allow.
+const NAME_BYTES_MAX: usize = 128;
+
 /// What a person is shown before a payment; all of it from the offer that would be signed (threat row Y23).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AskView {
@@ -111,7 +114,8 @@ impl Client {
             let decision = payer.map(|payer| self.decide(view, url, payer.as_ref(), offer, usd_micros));
             PlannedOffer { offer: offer.clone(), token, usd_micros, decision }
         };
-        let offers: Vec<PlannedOffer> = challenge.offers.iter().map(weighed).collect();
+        let offers: Vec<PlannedOffer> =
+            challenge.offers.iter().filter(|offer| is_plain(offer)).map(weighed).collect();
         let chosen = offers
             .iter()
             .enumerate()
@@ -161,6 +165,14 @@ impl Client {
     pub(super) fn payer(&self, offer: &Offer) -> Option<&Arc<dyn Payer>> {
         self.buyer.payers.iter().find(|payer| payer.scheme() == offer.scheme && payer.speaks(&offer.network))
     }
+}
+
+/// Whether its names can be names at all, in any scheme on any chain. What is not is shown to nobody: it may be written
+/// to be read by a terminal or a model (threat row Y06).
+fn is_plain(offer: &Offer) -> bool {
+    [&offer.scheme, &offer.asset, &offer.pay_to]
+        .iter()
+        .all(|name| name.len() <= NAME_BYTES_MAX && name.bytes().all(|byte| byte.is_ascii_graphic()))
 }
 
 /// Flows that this client understands (x402 `paymentFlow`); others are not offers to it.

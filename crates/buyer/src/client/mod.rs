@@ -81,7 +81,8 @@ impl Client {
     pub async fn execute(&self, request: Request) -> Result<Bought, BuyError> {
         let request = payable(request)?;
         // A payment that may be under way goes first: the seller knows it, or takes it now (threat rows Y13, Y22).
-        if let Some(ticket) = self.lost(&logical(&request)?).await? {
+        let asked = logical(&request)?;
+        if let Some(ticket) = self.lost(&asked).await? {
             return self.send(request, ticket).await;
         }
         let (request, dialect, challenge) = match self.ask(request).await? {
@@ -90,8 +91,13 @@ impl Client {
         };
         // The wish is for what was really asked for: after a redirect that is another URL.
         let fingerprint = logical(&request)?;
-        let wish =
-            Wish { fingerprint: &fingerprint, request: &request, dialect: &dialect, challenge: &challenge };
+        let wish = Wish {
+            fingerprint: &fingerprint,
+            asked: &asked,
+            request: &request,
+            dialect: &dialect,
+            challenge: &challenge,
+        };
         let ticket = self.reserve_and_sign(wish).await?;
         self.send(request, ticket).await
     }
@@ -137,6 +143,13 @@ fn parse(url: &str) -> Result<Url, BuyError> {
 fn payable(mut request: Request) -> Result<Request, BuyError> {
     let url = request.url_mut();
     url.set_fragment(None);
+    // They would not be sent, and be written down with the rest of the URL.
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(BuyError::fault(format!(
+            "the URL for {} names a user or password: send them in a header field",
+            url::host(url)
+        )));
+    }
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(BuyError::fault(format!("`{url}` cannot be asked: write https://host/path")));
     }

@@ -20,6 +20,8 @@ use crate::signer::is_published;
 #[derive(Clone, Copy)]
 pub(super) struct Wish<'a> {
     pub(super) fingerprint: &'a str,
+    /// The fingerprint before any redirect.
+    pub(super) asked: &'a str,
     pub(super) request: &'a Request,
     pub(super) dialect: &'a DialectId,
     pub(super) challenge: &'a Challenge,
@@ -99,6 +101,19 @@ impl Client {
         Ok(None)
     }
 
+    /// A payment for the same wish that a redirect led to another address. It cannot be sent here, and no other is
+    /// signed: else whoever leads elsewhere each time would be paid each time (threat row Y12).
+    fn elsewhere(&self, open: &[Entry<Purchase>], wish: Wish<'_>, now: Timestamp) -> Option<BuyError> {
+        open.iter().map(|entry| &entry.record).find_map(|purchase| {
+            let key = purchase.request.as_str();
+            let is_it = past::asked(key) == wish.asked && past::logical(key) != wish.fingerprint;
+            let signed = purchase.outstanding().filter(|_| is_it && is_live(purchase, now))?;
+            let _flight = self.flights.begin(key)?;
+            let retry_after_s = dead_in_s(signed.valid_until, now);
+            Some(BuyError::Pending { id: signed.id, transaction: None, retry_after_s })
+        })
+    }
+
     /// One turn: nobody in this process decides meanwhile. Other processes are looked for afterwards.
     async fn reserve(
         &self,
@@ -110,10 +125,15 @@ impl Client {
         if self.sweep(&view).await? {
             view = self.look(past, None).await?;
         }
-        if !self.buyer.options.again
-            && let Some(ticket) = self.find_lost(std::mem::take(&mut view.open), wish.fingerprint).await?
-        {
-            return Ok(Reserved::Lost(ticket));
+        if !self.buyer.options.again {
+            let open = std::mem::take(&mut view.open);
+            let elsewhere = self.elsewhere(&open, wish, view.now);
+            if let Some(ticket) = self.find_lost(open, wish.fingerprint).await? {
+                return Ok(Reserved::Lost(ticket));
+            }
+            if let Some(pending) = elsewhere {
+                return Err(pending);
+            }
         }
         let plan = self.weigh(&view, wish.request.url(), wish.dialect, wish.challenge)?;
         let Some(planned) = plan.chosen() else {
@@ -164,9 +184,9 @@ impl Client {
         }
         for entry in view.open {
             let other = &entry.record;
-            let same_wish =
-                past::logical(&other.request) == wish.fingerprint && other.request != mine.request;
-            if !same_wish || self.flights.begin(&other.request).is_none() {
+            let same_wish = past::logical(&other.request) == wish.fingerprint
+                || past::asked(&other.request) == wish.asked;
+            if !same_wish || other.request == mine.request || self.flights.begin(&other.request).is_none() {
                 continue;
             }
             // Of two that are planned, the one with the smaller key goes on, and makes sure that the other cannot.
@@ -284,7 +304,7 @@ fn purchase(
 ) -> Purchase {
     let offer = &planned.offer;
     Purchase {
-        request: past::key(planned_at, wish.fingerprint, &nonce),
+        request: past::key(planned_at, wish.fingerprint, wish.asked, &nonce),
         title: format!("{} {}", wish.request.method(), wish.request.url()),
         host: host(wish.request.url()),
         network: offer.network.clone(),

@@ -1,11 +1,18 @@
 //! What a URL says about who would be paid, and who could listen.
 
+use std::net::Ipv4Addr;
+
 use url::{Host, Url};
 
 /// Host, and port where the URL names one: as payees are remembered.
 pub(super) fn host(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
+    let host = name(url);
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+/// The host without the dot that a name may end in: the same host with and without it.
+fn name(url: &Url) -> &str {
+    url.host_str().unwrap_or_default().trim_end_matches('.')
 }
 
 /// Whether nobody on the way can read or change what is sent (threat row Y15).
@@ -21,8 +28,8 @@ pub(super) fn same_origin(one: &Url, other: &Url) -> bool {
 /// Whether a challenge that names `named` can be one of the host that was `asked` (threat row B12).
 pub(super) fn same_shop(asked: &Url, named: &Url) -> bool {
     // Nobody can have a name under `.invalid` (RFC 6761): sellers write one where the protocol wants any.
-    let nobody = named.host_str().is_none_or(|name| name.ends_with(".invalid"));
-    nobody || named.host_str() == asked.host_str() || (is_loopback(asked) && is_loopback(named))
+    let nobody = name(named).is_empty() || name(named).ends_with(".invalid");
+    nobody || name(named) == name(asked) || (is_loopback(asked) && is_loopback(named))
 }
 
 /// Whether a redirect leads from the open net into this machine or its neighbourhood (threat row Y16).
@@ -34,23 +41,28 @@ fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Domain(_)) => name(url) == "localhost" || name(url).ends_with(".localhost"),
         None => false,
     }
 }
 
 fn is_inside(url: &Url) -> bool {
     let private = match url.host() {
-        Some(Host::Ipv4(address)) => {
-            address.is_private() || address.is_link_local() || address.is_unspecified()
-        }
+        Some(Host::Ipv4(address)) => is_inside_v4(address),
         Some(Host::Ipv6(address)) => match address.to_ipv4_mapped() {
-            Some(mapped) => mapped.is_loopback() || mapped.is_private() || mapped.is_link_local(),
+            Some(mapped) => is_inside_v4(mapped),
             None => address.is_unique_local() || address.is_unicast_link_local() || address.is_unspecified(),
         },
         _ => false,
     };
     private || is_loopback(url)
+}
+
+/// This machine, this network, the provider's network (RFC 1122, 1918, 3927, 6598).
+fn is_inside_v4(address: Ipv4Addr) -> bool {
+    let [first, second, ..] = address.octets();
+    let is_shared = first == 100 && (64..128).contains(&second);
+    first == 0 || is_shared || address.is_loopback() || address.is_private() || address.is_link_local()
 }
 
 #[cfg(test)]
@@ -83,6 +95,7 @@ mod tests {
         let asked = url("https://shop.example/x");
         assert!(same_shop(&asked, &url("https://shop.example:8443/y")));
         assert!(same_shop(&asked, &url("https://resource.invalid/")));
+        assert!(same_shop(&asked, &url("https://shop.example./y")));
         assert!(!same_shop(&asked, &url("https://api.shop.example/")));
         assert!(!same_shop(&asked, &url("http://127.0.0.1/")));
         assert!(same_shop(&url("http://127.0.0.1:4020/x"), &url("http://localhost:4020/x")));

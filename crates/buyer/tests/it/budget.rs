@@ -2,18 +2,10 @@
 
 use std::sync::Arc;
 
-use groat_buyer::BuyError;
 use groat_core::policy::{Denial, Policy};
 use groat_store::SqliteStore;
 
-use crate::kit::{Act, Owner, PAY_TO, Seller, offer};
-
-fn denials(error: BuyError) -> Vec<Denial> {
-    match error {
-        BuyError::Denied(denials) => denials,
-        other => panic!("{other:?}"),
-    }
-}
+use crate::kit::{Act, Owner, PAY_TO, Seller, denials, offer};
 
 #[tokio::test]
 async fn a_price_above_the_limit_is_denied_and_nothing_is_signed() {

@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::time::Instant;
 
 use groat_buyer::BuyError;
+use groat_core::Reason;
+use groat_core::payment::ReceiptOutcome;
 
 use crate::kit::{Act, Owner, Seller};
 
@@ -73,4 +75,58 @@ async fn a_request_that_carries_a_payment_already_is_not_sent() {
     request.headers_mut().insert("x-payment", "e30=".parse().unwrap());
     assert!(Owner::new().client().execute(request).await.is_err());
     assert_eq!(seller.payments().len(), 0);
+}
+
+#[tokio::test]
+async fn y14_a_seller_cannot_make_the_client_wait_for_long() {
+    let seller = Seller::start().await;
+    seller.acts([Act::Later(u64::MAX)]);
+    let start = Instant::now();
+    let pending = Owner::new().client().get(&seller.url).await.unwrap_err();
+    assert!(matches!(pending, BuyError::Pending { retry_after_s: 60, .. }), "{pending:?}");
+    assert!(start.elapsed() < std::time::Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn y06_no_error_repeats_control_characters_or_floods_of_a_seller() {
+    let evil = format!("0x\u{1b}[2J\n{}", "A".repeat(5000));
+    let (seller, owner) = (Seller::start().await, Owner::new());
+    let client = owner.client();
+    client.get(&seller.url).await.unwrap();
+    type Change = fn(&mut groat_core::Challenge, &str);
+    let changes: [(&str, Change); 7] = [
+        ("payee", |challenge, evil| challenge.offers[0].pay_to = evil.into()),
+        ("asset", |challenge, evil| challenge.offers[0].asset = evil.into()),
+        ("scheme", |challenge, evil| challenge.offers[0].scheme = evil.into()),
+        ("name", |challenge, evil| {
+            challenge.offers[0].extra.insert("name".into(), evil.into());
+        }),
+        ("flow", |challenge, evil| {
+            challenge.offers[0].extra.insert("paymentFlow".into(), evil.into());
+        }),
+        ("url", |challenge, evil| challenge.resource.url = format!("https://x.example/{evil}")),
+        ("error", |challenge, evil| challenge.error = evil.into()),
+    ];
+    let before = seller.challenge.lock().unwrap().clone();
+    for (what, change) in changes {
+        let mut challenge = before.clone();
+        change(&mut challenge, &evil);
+        *seller.challenge.lock().unwrap() = challenge;
+        // A refusal repeats the reason that the seller gives.
+        seller.acts([Act::Status(402)]);
+        let result = client.get(&format!("{}?{what}", seller.url)).await;
+        seller.recovers();
+        let told = result.map(|bought| bought.payment.is_some()).unwrap_err().to_string();
+        assert!(!told.chars().any(char::is_control), "{what}: {told:?}");
+        assert!(told.len() < 1000, "{what}: {} bytes", told.len());
+    }
+}
+
+#[tokio::test]
+async fn y06_a_receipt_of_hostile_words_comes_out_printable() {
+    let evil = Reason::from_code(&format!("\u{1b}[2J\n{}", "A".repeat(5000)));
+    let seller = Seller::start().await;
+    seller.acts([Act::Receipt(402, ReceiptOutcome::Failed(evil))]);
+    let told = Owner::new().client().get(&seller.url).await.unwrap_err().to_string();
+    assert!(!told.chars().any(char::is_control) && told.len() < 1000, "{told:?}");
 }

@@ -9,12 +9,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use groat_buyer::{Buyer, Client, DenyAll, LocalSigner, Options};
+use groat_buyer::{BuyError, Buyer, Client, DenyAll, LocalSigner, Options};
 use groat_chain_evm::ExactEvm;
 use groat_core::offer::{Ask, Resource};
 use groat_core::payment::ReceiptOutcome;
-use groat_core::policy::Policy;
-use groat_core::ports::{Mechanism, Store};
+use groat_core::policy::{Denial, Policy};
+use groat_core::ports::{Mechanism, SignError, Signer, Store, TypedIntent};
 use groat_core::{Challenge, Network, Offer, Price, Receipt, Terms, Timestamp};
 use groat_store::MemoryStore;
 use groat_wire::{Dialects, PAYMENT_HEADERS};
@@ -32,6 +32,8 @@ pub(crate) enum Act {
     Status(u16),
     /// Says this with a receipt.
     Receipt(u16, ReceiptOutcome),
+    /// Says that it is busy for so many seconds.
+    Later(u64),
     /// Takes it and never answers.
     Hang,
     /// Sends the client elsewhere.
@@ -125,6 +127,11 @@ impl Seller {
             Act::Status(402) => self.ask(402),
             Act::Status(status) => status_only(status),
             Act::Receipt(status, outcome) => receipt(status, outcome),
+            Act::Later(seconds) => {
+                let mut response = status_only(503);
+                response.headers_mut().insert("retry-after", seconds.into());
+                response
+            }
             Act::Hang => std::future::pending().await,
             Act::Redirect(target) => {
                 let mut response = status_only(307);
@@ -163,7 +170,7 @@ pub(crate) fn offer(price: &str) -> Offer {
 /// Everything that outlives a client: key, book, clock, rules.
 #[derive(Clone)]
 pub(crate) struct Owner {
-    pub(crate) signer: Arc<LocalSigner>,
+    pub(crate) signer: Arc<dyn Signer>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<AtomicU64>,
     pub(crate) policy: Policy,
@@ -194,8 +201,12 @@ impl Owner {
 
     /// A new client, as after a restart.
     pub(crate) fn client(&self) -> Client {
+        Client::new(self.buyer()).unwrap()
+    }
+
+    pub(crate) fn buyer(&self) -> Buyer {
         let clock = Arc::clone(&self.clock);
-        Client::new(Buyer {
+        Buyer {
             signer: self.signer.clone(),
             policy: self.policy.clone(),
             store: Arc::clone(&self.store),
@@ -204,11 +215,43 @@ impl Owner {
             clock: Arc::new(move || Timestamp(clock.load(Ordering::SeqCst))),
             approver: Arc::new(DenyAll),
             options: self.options.clone(),
-        })
-        .unwrap()
+        }
     }
 
     pub(crate) fn later(&self, seconds: u64) {
         self.clock.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+/// A key that counts what it signs: what is signed and kept is a risk too, not only what is sent.
+pub(crate) struct Counting(LocalSigner, AtomicU64);
+
+impl Counting {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(LocalSigner::random().unwrap(), AtomicU64::new(0)))
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.1.load(Ordering::SeqCst)
+    }
+}
+
+#[async_trait::async_trait]
+impl Signer for Counting {
+    fn account(&self) -> String {
+        self.0.account()
+    }
+
+    async fn sign(&self, intent: &TypedIntent) -> Result<Vec<u8>, SignError> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.sign(intent).await
+    }
+}
+
+/// Why the policy said no.
+pub(crate) fn denials(error: BuyError) -> Vec<Denial> {
+    match error {
+        BuyError::Denied(denials) => denials,
+        other => panic!("{other:?}"),
     }
 }

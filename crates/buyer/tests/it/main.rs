@@ -2,6 +2,11 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod budget;
+mod crash;
 mod hostile;
 mod kit;
+mod limits;
 mod once;
+mod redirects;
+mod secrets;
+mod tricks;
