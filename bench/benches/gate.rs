@@ -44,6 +44,8 @@ impl Facilitator for Instant {
             amount: offer.amount,
             valid_from: Timestamp(0),
             valid_until,
+            alone: false,
+            funds: None,
         })
     }
 

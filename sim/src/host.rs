@@ -23,6 +23,7 @@ fn engine(world: &Arc<World>, life: &Arc<Life>) -> Engine {
         wait: Duration::from_secs(20),
         look_interval: Duration::from_secs(4),
         looks_per_broadcast: 3,
+        ..EngineOptions::default()
     };
     Engine::new(vec![settler], Arc::new(store), world.facilitator.clock.clone(), options)
 }
@@ -47,18 +48,23 @@ async fn seller(world: &Arc<World>) {
         let engine = engine(world, &life);
         if let Some(Ok(_)) = life.during(engine.recover()).await {
             world.facilitator.place.open(&life, engine.clone());
-            sell(world, &life, Arc::new(engine)).await;
+            sell(world, &life, Arc::new(engine.clone()), Some(engine)).await;
             world.facilitator.place.close();
         }
     } else {
         let remote = Line { world: Arc::clone(world), life: Arc::clone(&life) };
-        sell(world, &life, Arc::new(remote)).await;
+        sell(world, &life, Arc::new(remote), None).await;
     }
     life.kill();
     world.stage.note("seller is dead", 0, String::new);
 }
 
-async fn sell(world: &Arc<World>, life: &Arc<Life>, facilitator: Arc<dyn Facilitator>) {
+async fn sell(
+    world: &Arc<World>,
+    life: &Arc<Life>,
+    facilitator: Arc<dyn Facilitator>,
+    engine: Option<Engine>,
+) {
     let shop = match Shop::new(world, life, facilitator) {
         Ok(shop) => shop,
         Err(error) => return world.stage.broken("the shop opens", error.to_string()),
@@ -67,7 +73,13 @@ async fn sell(world: &Arc<World>, life: &Arc<Life>, facilitator: Arc<dyn Facilit
         world.stage.note("seller starts", found.open, String::new);
         let pay = shop.pay.clone();
         world.seller.place.open(life, shop);
-        sweep(life, || pay.recover()).await;
+        let recover = || async {
+            if let Some(engine) = &engine {
+                let _ = engine.recover().await;
+            }
+            pay.recover().await
+        };
+        sweep(life, recover).await;
         world.seller.place.close();
     }
 }

@@ -31,6 +31,15 @@ pub struct TxReceipt {
     pub block_number: U64,
     /// What happened.
     pub logs: Vec<Log>,
+    /// Who signed it.
+    #[serde(default)]
+    pub from: Option<Address>,
+    /// Whom it called.
+    #[serde(default)]
+    pub to: Option<Address>,
+    /// What it took.
+    #[serde(default)]
+    pub gas_used: U64,
 }
 
 /// One event.
@@ -56,6 +65,8 @@ pub struct Block {
     pub number: U64,
     /// Identity.
     pub hash: B256,
+    /// Identity of the one before.
+    pub parent_hash: B256,
     /// Seconds since the epoch.
     pub timestamp: U64,
     /// EIP-1559.
@@ -156,6 +167,11 @@ impl Rpc {
         self.ask::<_, Option<Block>>("eth_getBlockByNumber", ("latest", false))
             .await?
             .ok_or_else(|| Fault::garbled("chain", "there is no latest block"))
+    }
+
+    /// The block with this number, if there is one.
+    pub async fn block(&self, number: u64) -> Result<Option<Block>, Fault> {
+        self.ask("eth_getBlockByNumber", (U64::from(number), false)).await
     }
 
     /// The code at an account.

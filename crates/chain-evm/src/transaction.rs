@@ -1,7 +1,7 @@
 //! Signed EIP-1559 transactions, made here so that their hash is known before they are sent.
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
-use alloy_eips::eip2718::Encodable2718;
+use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U128, U256};
 use serde::{Deserialize, Serialize};
 
@@ -40,17 +40,9 @@ pub(crate) struct Signed {
     pub(crate) raw: Bytes,
 }
 
-/// Signs a call of `to`.
-pub(crate) fn sign(
-    key: &GasKey,
-    chain_id: u64,
-    nonce: u64,
-    gas: u64,
-    fees: Fees,
-    to: Address,
-    input: Bytes,
-) -> Result<Signed, GasKeyError> {
-    let transaction = TxEip1559 {
+/// A call of `to`, not signed yet.
+pub(crate) fn call(chain_id: u64, nonce: u64, gas: u64, fees: Fees, to: Address, input: Bytes) -> TxEip1559 {
+    TxEip1559 {
         chain_id,
         nonce,
         gas_limit: gas,
@@ -60,7 +52,36 @@ pub(crate) fn sign(
         value: U256::ZERO,
         access_list: Default::default(),
         input,
-    };
+    }
+}
+
+/// What was signed, read from its bytes.
+pub(crate) fn read(raw: &[u8]) -> Option<TxEip1559> {
+    match TxEnvelope::decode_2718_exact(raw).ok()? {
+        TxEnvelope::Eip1559(signed) => Some(signed.strip_signature()),
+        _ => None,
+    }
+}
+
+/// The same for higher fees: at least an eighth more, which every node accepts as a replacement, and what gas costs now.
+pub(crate) fn bump(mut transaction: TxEip1559, now: Fees) -> TxEip1559 {
+    let then = Fees { max_fee: transaction.max_fee_per_gas, tip: transaction.max_priority_fee_per_gas };
+    let raised = then.bumped();
+    transaction.max_fee_per_gas = raised.max_fee.max(now.max_fee);
+    transaction.max_priority_fee_per_gas = raised.tip.max(now.tip).min(transaction.max_fee_per_gas);
+    transaction
+}
+
+/// The same nonce for nothing: a call of oneself that moves nothing.
+pub(crate) fn void(transaction: TxEip1559, signer: Address) -> TxEip1559 {
+    TxEip1559 { to: TxKind::Call(signer), input: Bytes::new(), gas_limit: GAS_INTRINSIC, ..transaction }
+}
+
+/// What every transaction costs before it does anything.
+pub(crate) const GAS_INTRINSIC: u64 = 21_000;
+
+/// Signs it.
+pub(crate) fn sign(key: &GasKey, transaction: TxEip1559) -> Result<Signed, GasKeyError> {
     let signature = key.sign(transaction.signature_hash())?;
     let envelope = TxEnvelope::Eip1559(transaction.into_signed(signature));
     Ok(Signed { hash: *envelope.tx_hash(), raw: envelope.encoded_2718().into() })

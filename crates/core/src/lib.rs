@@ -24,4 +24,4 @@ pub use offer::{Challenge, Offer, Resource, Terms};
 pub use payment::{Payment, Receipt};
 pub use reason::{Failure, Fault, Reason, Refusal};
 pub use time::Timestamp;
-pub use verified::{Claim, Verified};
+pub use verified::{Claim, Funds, Verified};

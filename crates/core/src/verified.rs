@@ -21,6 +21,19 @@ pub struct Claim {
     pub valid_from: Timestamp,
     /// From when on the chain will refuse it.
     pub valid_until: Timestamp,
+    /// Whether no other payment may share its transaction: strangers' code takes part in it.
+    pub alone: bool,
+    /// What the payer has of the token, where that was asked.
+    pub funds: Option<Funds>,
+}
+
+/// A balance, as seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Funds {
+    /// Atomic units.
+    pub amount: Amount,
+    /// After this block.
+    pub block: u64,
 }
 
 /// Proof that a claim fits an offer. It cannot be made up, copied or dropped in silence:

@@ -31,7 +31,12 @@ impl Pool {
 
     /// A transaction that waits.
     pub(crate) fn find(&self, hash: B256) -> Option<&Signed> {
-        self.waiting.values().flat_map(BTreeMap::values).find(|tx| tx.hash == hash)
+        self.all().find(|tx| tx.hash == hash)
+    }
+
+    /// Everything that waits, by sender and nonce.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Signed> {
+        self.waiting.values().flat_map(BTreeMap::values)
     }
 
     /// Forgets a transaction; whether it was there.

@@ -103,6 +103,8 @@ impl Facilitator for Remote {
                 amount: offer.amount,
                 valid_from: Timestamp::default(),
                 valid_until,
+                alone: false,
+                funds: None,
             }),
             Ok(VerifyResponse::Refused(refusal)) => Err(refusal.into()),
             Err(error) => Err(Fault::garbled("facilitator", error).into()),

@@ -1,6 +1,6 @@
 //! What `GET /payments/{id}` answers, written and read. The x402 facilitator API has no such question: it is ours.
 
-use groat_core::books::{Attempt, Settled, SettlementState};
+use groat_core::books::{Settled, SettlementState};
 use groat_core::ports::PaymentStatus;
 use groat_core::{Amount, Network, PaymentId, Reason, Timestamp};
 use serde::Deserialize;
@@ -21,10 +21,7 @@ pub(crate) fn write(status: &PaymentStatus) -> Value {
         "validBefore": status.valid_until,
     });
     let (word, transaction) = match &status.state {
-        SettlementState::Held => ("held", None),
-        SettlementState::Submitted { attempts } => {
-            ("submitted", attempts.last().map(|attempt| attempt.transaction.clone()))
-        }
+        SettlementState::Submitted { transaction, .. } => ("submitted", Some(transaction.clone())),
         SettlementState::Settled(settled) => {
             body["blockNumber"] = settled.block.into();
             body["submittedByOther"] = settled.by_other.into();
@@ -75,14 +72,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Option<PaymentStatus>, &'static str> 
         _ => return Err("it cannot be asked for the state of a payment"),
     };
     let state = match (known.state.as_str(), known.transaction) {
-        ("held", _) => SettlementState::Held,
-        ("submitted", Some(transaction)) => {
-            // Nobody here will sign or send again: the hash is all that is needed.
-            let (raw, signer) = (String::new(), String::new());
-            SettlementState::Submitted {
-                attempts: vec![Attempt { transaction, raw, signer, nonce: 0, at: Timestamp(0) }],
-            }
-        }
+        // Nobody here will sign or send again: the hash is all that is needed.
+        ("submitted", Some(transaction)) => SettlementState::Submitted { slot: String::new(), transaction },
         ("settled", Some(transaction)) => SettlementState::Settled(Settled {
             transaction,
             block: known.block_number.unwrap_or_default(),
@@ -119,7 +110,7 @@ mod tests {
     fn what_is_written_is_read_and_only_our_404_means_never_held() {
         let network = Network::eip155(84532);
         let states = [
-            SettlementState::Held,
+            SettlementState::Submitted { slot: String::new(), transaction: "0x0".into() },
             SettlementState::Released,
             SettlementState::Failed { reason: Reason::Expired, transaction: Some("0x1".into()) },
             SettlementState::Settled(Settled {

@@ -49,15 +49,20 @@ impl Authorization {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Action {
     Transfer(Authorization),
+    /// Several transfers; one that fails leaves the others alone.
+    Batch(Vec<Authorization>),
     Cancel(Account, u64),
-    Move { to: Account, value: u64 },
+    Move {
+        to: Account,
+        value: u64,
+    },
 }
 
 /// A signed transaction; `fee` makes two signings of the same thing differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Transaction {
     pub(crate) sender: Account,
     pub(crate) nonce: u64,
@@ -72,20 +77,27 @@ impl Transaction {
         mix(u64::from(self.sender.0));
         mix(self.nonce);
         mix(self.fee);
-        match self.action {
-            Action::Transfer(a) => [u64::from(a.from.0), a.nonce, a.value, a.valid_before].map(&mut mix),
-            Action::Cancel(from, nonce) => [u64::from(from.0), nonce, 0, 1].map(&mut mix),
-            Action::Move { to, value } => [u64::from(to.0), value, 0, 2].map(&mut mix),
+        let mut transfer = |a: &Authorization| {
+            for word in [u64::from(a.from.0), a.nonce, a.value, a.valid_before] {
+                mix(word);
+            }
+        };
+        match &self.action {
+            Action::Transfer(authorization) => transfer(authorization),
+            Action::Batch(several) => several.iter().for_each(transfer),
+            Action::Cancel(from, nonce) => [u64::from(from.0), *nonce, 0, 1].into_iter().for_each(mix),
+            Action::Move { to, value } => [u64::from(to.0), *value, 0, 2].into_iter().for_each(mix),
         };
         hash
     }
 
-    /// The authorization that it uses up.
-    pub(crate) fn authorization(&self) -> Option<AuthorizationId> {
-        match self.action {
-            Action::Transfer(authorization) => Some(authorization.id()),
-            Action::Cancel(from, nonce) => Some((from, nonce)),
-            Action::Move { .. } => None,
+    /// The authorizations that it uses up.
+    pub(crate) fn authorizations(&self) -> Vec<AuthorizationId> {
+        match &self.action {
+            Action::Transfer(authorization) => vec![authorization.id()],
+            Action::Batch(several) => several.iter().map(Authorization::id).collect(),
+            Action::Cancel(from, nonce) => vec![(*from, *nonce)],
+            Action::Move { .. } => Vec::new(),
         }
     }
 }
@@ -143,28 +155,44 @@ impl Ledger {
     pub(crate) fn execute(&mut self, transaction: &Transaction, time: u64, block: Receipt, careless: bool) {
         *self.nonces.entry(transaction.sender).or_default() += 1;
         let hash = transaction.hash();
-        let ok = match transaction.action {
+        let ok = match &transaction.action {
             Action::Transfer(authorization) => {
-                let fresh = careless || !self.used.contains_key(&authorization.id());
-                let in_time = time > authorization.valid_after && time < authorization.valid_before;
-                let ok =
-                    fresh && in_time && self.shift(authorization.from, authorization.to, authorization.value);
-                if ok {
-                    self.used.insert(authorization.id(), Used::Spent { hash });
-                    self.transfers.push(Transfer { authorization, hash, sender: transaction.sender });
+                self.transfer(authorization, time, transaction.sender, hash, careless)
+            }
+            Action::Batch(several) => {
+                for authorization in several {
+                    self.transfer(authorization, time, transaction.sender, hash, careless);
                 }
-                ok
+                true
             }
             Action::Cancel(from, nonce) => {
-                let fresh = !self.used.contains_key(&(from, nonce));
+                let fresh = !self.used.contains_key(&(*from, *nonce));
                 if fresh {
-                    self.used.insert((from, nonce), Used::Cancelled);
+                    self.used.insert((*from, *nonce), Used::Cancelled);
                 }
                 fresh
             }
-            Action::Move { to, value } => self.shift(transaction.sender, to, value),
+            Action::Move { to, value } => self.shift(transaction.sender, *to, *value),
         };
         self.receipts.insert(hash, Receipt { ok, ..block });
+    }
+
+    fn transfer(
+        &mut self,
+        authorization: &Authorization,
+        time: u64,
+        sender: Account,
+        hash: u64,
+        careless: bool,
+    ) -> bool {
+        let fresh = careless || !self.used.contains_key(&authorization.id());
+        let in_time = time > authorization.valid_after && time < authorization.valid_before;
+        let ok = fresh && in_time && self.shift(authorization.from, authorization.to, authorization.value);
+        if ok {
+            self.used.insert(authorization.id(), Used::Spent { hash });
+            self.transfers.push(Transfer { authorization: *authorization, hash, sender });
+        }
+        ok
     }
 
     fn shift(&mut self, from: Account, to: Account, value: u64) -> bool {

@@ -37,8 +37,8 @@ pub(crate) struct Chain {
 struct State {
     blocks: Vec<Block>,
     mempool: BTreeMap<(Account, u64), Transaction>,
-    /// The one transaction that a signer may ever have sent for a nonce (invariant I8).
-    assigned: BTreeMap<(Account, u64), u64>,
+    /// The authorizations that a signer has ever sent for a nonce (invariant I8).
+    assigned: BTreeMap<(Account, u64), BTreeSet<AuthorizationId>>,
     /// Authorizations whose fate a reorganisation may have changed.
     shaken: BTreeSet<AuthorizationId>,
     is_down: bool,
@@ -108,11 +108,14 @@ impl Chain {
         let place = (transaction.sender, transaction.nonce);
         let mut state = lock(&self.state);
         let hash = transaction.hash();
-        let assigned = *state.assigned.entry(place).or_insert(hash);
-        if assigned != hash && transaction.sender == Account::GAS {
-            let text = format!("nonce {} was signed for {assigned:x} and {hash:x}", transaction.nonce);
-            self.stage.broken("one nonce, one transaction", text);
+        let carried: BTreeSet<_> = transaction.authorizations().into_iter().collect();
+        let assigned = state.assigned.entry(place).or_default();
+        // A replacement may carry less, and never anything else.
+        if !assigned.is_superset(&carried) && !assigned.is_empty() && transaction.sender == Account::GAS {
+            let text = format!("nonce {} was signed for {assigned:?} and {carried:?}", transaction.nonce);
+            self.stage.broken("one nonce, one set of payments", text);
         }
+        assigned.extend(carried);
         let last = state.last();
         if last.after.receipts.contains_key(&hash) {
             return Ok(());
@@ -121,11 +124,13 @@ impl Chain {
             return Err("nonce too low");
         }
         match state.mempool.get(&place) {
-            Some(waiting) if waiting.hash() != hash => return Err("replacement transaction underpriced"),
+            Some(waiting) if waiting.hash() != hash && transaction.fee <= waiting.fee + waiting.fee / 10 => {
+                return Err("replacement transaction underpriced");
+            }
             _ => {}
         }
-        state.mempool.insert(place, transaction);
         self.stage.note("in the mempool", transaction.nonce, || hash_text(hash));
+        state.mempool.insert(place, transaction);
         Ok(())
     }
 
@@ -160,15 +165,15 @@ impl Chain {
         let keep = state.blocks.len().saturating_sub(depth).max(1);
         let replaced = state.blocks.split_off(keep);
         let mut thrown: Vec<Transaction> =
-            replaced.iter().flat_map(|block| block.transactions.iter().copied()).collect();
-        state.shaken.extend(thrown.iter().filter_map(Transaction::authorization));
+            replaced.iter().flat_map(|block| block.transactions.iter().cloned()).collect();
+        state.shaken.extend(thrown.iter().flat_map(Transaction::authorizations));
         thrown.retain(|_| !self.stage.strikes(Fault::ReorgLoses));
         for transaction in thrown {
             state.mempool.insert((transaction.sender, transaction.nonce), transaction);
         }
         for block in &replaced {
             let transactions = state.extend(&self.stage, block.time);
-            state.shaken.extend(transactions.iter().filter_map(Transaction::authorization));
+            state.shaken.extend(transactions.iter().flat_map(Transaction::authorizations));
         }
         self.stage.note("reorganised", replaced.len() as u64, String::new);
         drop(state);

@@ -28,20 +28,21 @@ fn settlement(evidence: &Evidence<'_>, deal: &Deal, record: &Settlement) {
         SettlementState::Settled(_) => "settlement: settled",
         SettlementState::Failed { .. } => "settlement: failed",
         SettlementState::Released => "settlement: released",
-        SettlementState::Held | SettlementState::Submitted { .. } => "settlement: open",
+        SettlementState::Submitted { .. } => "settlement: open",
     });
     let transfer = evidence.transfer(&deal.authorization.id());
     let on_chain = transfer.map(|transfer| hash_text(transfer.hash));
     let text = || format!("{} is {}, on chain {on_chain:?}", deal.id, record.state());
     match (&record.state, transfer) {
         (SettlementState::Settled(settled), _) if Some(&settled.transaction) == on_chain.as_ref() => {}
-        (SettlementState::Settled(_), _) => evidence.broken(deal, "settled is on the chain", text()),
-        (SettlementState::Held | SettlementState::Submitted { .. }, _) => {
+        // Reorganisations are followed until blocks are final.
+        (SettlementState::Settled(_), _) => stage.broken("settled is on the chain", text()),
+        (SettlementState::Submitted { .. }, _) => {
             stage.broken("every settlement ends", text());
         }
         (SettlementState::Failed { .. } | SettlementState::Released, Some(transfer)) => {
             if transfer.sender == Account::GAS {
-                evidence.broken(deal, "failed is never on the chain", text());
+                stage.broken("failed is never on the chain", text());
             } else {
                 stage.gap("a stranger paid after a refusal", text);
             }

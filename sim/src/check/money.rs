@@ -50,7 +50,7 @@ fn recorded(evidence: &Evidence<'_>) {
             Some(SettlementState::Settled(settled)) if settled.transaction == transaction => {}
             other => {
                 let text = format!("{} by {transaction}: {other:?}", deal.id);
-                evidence.broken(deal, "no money without its record", text);
+                evidence.world.stage.broken("no money without its record", text);
             }
         }
     }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use groat_core::books::{Attempt, Settled};
-use groat_core::ports::{Outcome, PrepareContext, Prepared, Settler};
+use groat_core::books::{Attempt, Mined, Settled, Settlement};
+use groat_core::ports::{Look, Outcome, Place, Plan, Replacement, Settler, Standing};
 use groat_core::{
-    Amount, Claim, Failure, Fault as Trouble, Network, Offer, Payment, Reason, Timestamp, Verified,
+    Amount, Claim, Failure, Fault as Trouble, Funds, Network, Offer, Payment, Reason, Timestamp,
 };
 use serde_json::{Value, json};
 
@@ -115,11 +115,20 @@ impl Settler for Exact {
             amount: Amount::from_units(u128::from(authorization.value)),
             valid_from: Timestamp(authorization.valid_after),
             valid_until: Timestamp(authorization.valid_before),
+            alone: authorization.nonce.is_multiple_of(7),
+            funds: Some(Funds {
+                amount: Amount::from_units(u128::from(seen.after.balance(authorization.from))),
+                block: seen.number,
+            }),
         })
     }
 
-    fn signer(&self, _network: &Network) -> Result<String, Trouble> {
-        Ok(Account::GAS.to_string())
+    fn signers(&self, _network: &Network) -> Vec<String> {
+        vec![Account::GAS.to_string()]
+    }
+
+    fn batch_max(&self, _network: &Network) -> usize {
+        3
     }
 
     async fn chain_nonce(&self, _network: &Network, signer: &str) -> Result<u64, Trouble> {
@@ -135,35 +144,41 @@ impl Settler for Exact {
         Ok(node.ask(node.lag()).await?.after.nonce(account))
     }
 
-    async fn plan(&self, payment: &Payment, _verified: &Verified) -> Result<Value, Failure> {
+    async fn plan(&self, _network: &Network, _signer: &str, batch: &[Settlement]) -> Result<Plan, Trouble> {
         let node = self.node()?;
         let seen = node.ask(node.lag()).await?;
-        acceptable(&seen, &Proof::read(&payment.proof)?.authorization)?;
-        Ok(json!({ "fee": node.stage.below(1 << 32) }))
+        let mut verdicts = Vec::new();
+        for settlement in batch {
+            verdicts.push(acceptable(&seen, &read(settlement)?).map_err(Failure::from));
+        }
+        // Sometimes not all fit.
+        if verdicts.len() > 1 && node.stage.chance(100) {
+            verdicts.pop();
+        }
+        Ok(Plan { verdicts, terms: json!({ "fee": node.stage.below(1 << 32) }) })
     }
 
-    fn prepare(
-        &self,
-        payment: &Payment,
-        _offer: &Offer,
-        signer: &str,
-        plan: &Value,
-        context: &PrepareContext,
-    ) -> Result<Prepared, Failure> {
-        let sender = Account::parse(signer).ok_or_else(|| unavailable("no such signer"))?;
-        let fee = plan["fee"].as_u64().ok_or_else(|| Trouble::garbled("store", "a plan without a fee"))?;
-        let action = Action::Transfer(Proof::read(&payment.proof)?.authorization);
-        let transaction = Transaction { sender, nonce: context.nonce, fee, action };
-        let raw = serde_json::to_string(&transaction).map_err(|error| Trouble::garbled("signer", error))?;
-        Ok(Prepared {
-            attempt: Attempt {
-                transaction: hash_text(transaction.hash()),
-                raw,
-                signer: signer.to_owned(),
-                nonce: context.nonce,
-                at: context.now,
-            },
-        })
+    fn prepare(&self, place: Place<'_>, batch: &[Settlement], terms: &Value) -> Result<Attempt, Trouble> {
+        let fee = terms["fee"].as_u64().ok_or_else(|| Trouble::garbled("store", "a plan without a fee"))?;
+        let several = batch.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let action = match several.as_slice() {
+            [authorization] => Action::Transfer(*authorization),
+            _ => Action::Batch(several),
+        };
+        sign(place, fee, action)
+    }
+
+    async fn replace(&self, place: Place<'_>, last: &Attempt, with: Replacement) -> Result<Attempt, Trouble> {
+        let node = self.node()?;
+        node.ask(node.lag()).await?;
+        let sender = Account::parse(place.signer).ok_or_else(|| unavailable("no such signer"))?;
+        let nothing = Action::Move { to: sender, value: 0 };
+        match (serde_json::from_str::<Transaction>(&last.raw), with) {
+            (Ok(last), Replacement::Bump) => sign(place, last.fee + last.fee / 8 + 1, last.action),
+            (Ok(last), Replacement::Void) => sign(place, last.fee + last.fee / 8 + 1, nothing),
+            (Err(_), Replacement::Void) => sign(place, node.stage.below(1 << 32), nothing),
+            (Err(error), Replacement::Bump) => Err(Trouble::garbled("store", error)),
+        }
     }
 
     async fn broadcast(&self, _network: &Network, attempt: &Attempt) -> Result<(), Trouble> {
@@ -191,51 +206,111 @@ impl Settler for Exact {
         taken.map_err(unavailable)
     }
 
-    async fn outcome(
+    async fn look(
         &self,
-        payment: &Payment,
-        _offer: &Offer,
+        _network: &Network,
+        batch: &[Settlement],
         attempts: &[Attempt],
-    ) -> Result<Outcome, Trouble> {
+    ) -> Result<Look, Trouble> {
         let node = self.node()?;
-        let unreadable = |_| Trouble::garbled("store", "a payment in the book cannot be read");
-        let authorization = Proof::read(&payment.proof).map_err(unreadable)?.authorization;
         let lag = node.lag();
         let seen = node.ask(lag).await?;
-        let mut reverted = None;
+        let mut mined = None;
         for attempt in attempts {
             let hash = u64::from_str_radix(attempt.transaction.trim_start_matches("0x"), 16);
             let hash = hash.map_err(|_| Trouble::garbled("store", "an attempt has no transaction hash"))?;
-            match seen.after.receipts.get(&hash) {
-                None => {}
-                Some(receipt) if receipt.ok => return Ok(landed(hash, receipt, false)),
-                Some(_) => reverted = Some(attempt.transaction.clone()),
-            }
+            mined = mined.or(seen.after.receipts.get(&hash).map(|receipt| (hash, *receipt)));
         }
         // A block may come between the questions.
-        let seen = node.ask(lag).await?;
-        Ok(match (seen.after.used.get(&authorization.id()), reverted) {
-            (Some(Used::Spent { hash }), _) => match seen.after.receipts.get(hash) {
-                Some(receipt) => landed(*hash, receipt, true),
-                None => Outcome::Unknown,
-            },
-            (Some(Used::Cancelled), transaction) => {
-                Outcome::Failed { reason: Reason::NonceAlreadyUsed, transaction }
-            }
-            (None, transaction) if seen.time >= authorization.valid_before => {
-                Outcome::Failed { reason: Reason::Expired, transaction }
-            }
-            (None, Some(transaction)) => Outcome::Reverted { transaction },
-            (None, None) => Outcome::Unknown,
+        let later = node.ask(lag).await?;
+        let mut outcomes = Vec::new();
+        for settlement in batch {
+            outcomes.push(outcome(&seen, &later, mined, &read(settlement)?));
+        }
+        let mined = mined.map(|(hash, receipt)| Mined {
+            transaction: hash_text(hash),
+            block: receipt.block,
+            block_hash: format!("{:#x}", receipt.block_hash),
+        });
+        Ok(Look { mined, outcomes, head: later.number })
+    }
+
+    async fn standing(&self, _network: &Network, mined: &Mined) -> Result<Standing, Trouble> {
+        let node = self.node()?;
+        let seen = node.ask(node.lag()).await?;
+        let hash = u64::from_str_radix(mined.transaction.trim_start_matches("0x"), 16);
+        let hash = hash.map_err(|_| Trouble::garbled("store", "no transaction hash"))?;
+        // A node that is behind has not seen the block at all, and says nothing of it.
+        if seen.number < mined.block {
+            return Ok(Standing::Standing);
+        }
+        let there = seen.after.receipts.get(&hash).map(|receipt| format!("{:#x}", receipt.block_hash));
+        Ok(if there.as_ref() != Some(&mined.block_hash) {
+            Standing::Replaced
+        } else if seen.number >= mined.block + DEPTH_FINAL {
+            Standing::Final
+        } else {
+            Standing::Standing
         })
     }
 
-    async fn wait_block(&self, _network: &Network, timeout_ms: u64) {
-        let Ok(node) = self.node() else { return };
+    fn head(&self, _network: &Network) -> u64 {
+        self.node.as_ref().map_or(0, |node| node.chain.head().number)
+    }
+
+    async fn wait_block(&self, _network: &Network, after: u64, timeout: Duration) -> u64 {
+        let Ok(node) = self.node() else { return after };
         node.life.step().await;
-        // Either is reason enough to look again.
-        let _ = tokio::time::timeout(Duration::from_millis(timeout_ms), node.chain.news()).await;
+        if node.chain.head().number == after {
+            // Either is reason enough to look again.
+            let _ = tokio::time::timeout(timeout, node.chain.news()).await;
+        }
         node.life.step().await;
+        node.chain.head().number
+    }
+}
+
+/// No reorganisation goes deeper.
+const DEPTH_FINAL: u64 = 6;
+
+fn read(settlement: &Settlement) -> Result<Authorization, Trouble> {
+    let unreadable = |_| Trouble::garbled("store", "a payment in the book cannot be read");
+    Ok(Proof::read(&settlement.payment.proof).map_err(unreadable)?.authorization)
+}
+
+fn sign(place: Place<'_>, fee: u64, action: Action) -> Result<Attempt, Trouble> {
+    let sender = Account::parse(place.signer).ok_or_else(|| unavailable("no such signer"))?;
+    let transaction = Transaction { sender, nonce: place.nonce, fee, action };
+    let raw = serde_json::to_string(&transaction).map_err(|error| Trouble::garbled("signer", error))?;
+    Ok(Attempt { transaction: hash_text(transaction.hash()), raw, at: place.now })
+}
+
+fn outcome(
+    seen: &Block,
+    later: &Block,
+    mined: Option<(u64, Receipt)>,
+    authorization: &Authorization,
+) -> Outcome {
+    let mut reverted = None;
+    if let Some((hash, receipt)) = mined {
+        match seen.after.used.get(&authorization.id()) {
+            Some(Used::Spent { hash: by }) if *by == hash => return landed(hash, &receipt, false),
+            _ => reverted = Some(hash_text(hash)),
+        }
+    }
+    match (later.after.used.get(&authorization.id()), reverted) {
+        (Some(Used::Spent { hash }), _) => match later.after.receipts.get(hash) {
+            Some(receipt) => landed(*hash, receipt, true),
+            None => Outcome::Unknown,
+        },
+        (Some(Used::Cancelled), transaction) => {
+            Outcome::Failed { reason: Reason::NonceAlreadyUsed, transaction }
+        }
+        (None, transaction) if later.time >= authorization.valid_before => {
+            Outcome::Failed { reason: Reason::Expired, transaction }
+        }
+        (None, Some(transaction)) => Outcome::Reverted { transaction },
+        (None, None) => Outcome::Unknown,
     }
 }
 

@@ -25,12 +25,14 @@ sol! {
     }
 
     /// Multicall3, at the same address on every chain.
+    #[derive(Debug)]
     interface Multicall3 {
         struct Call3 { address target; bool allowFailure; bytes callData; }
         struct Result { bool success; bytes returnData; }
         function aggregate3(Call3[] calls) external payable returns (Result[]);
         function getCurrentBlockTimestamp() external view returns (uint256);
         function getEthBalance(address account) external view returns (uint256);
+        function getBlockNumber() external view returns (uint256);
         function getBasefee() external view returns (uint256);
     }
 }
@@ -89,6 +91,15 @@ pub fn settlement(asset: Address, proof: &Proof, deploy: bool) -> (Address, Byte
         }
         _ => (asset, transfer(proof)),
     }
+}
+
+/// Several transfers in one transaction. One that fails leaves the others alone.
+pub fn settlements(transfers: impl IntoIterator<Item = (Address, Bytes)>) -> (Address, Bytes) {
+    let calls = transfers
+        .into_iter()
+        .map(|(target, data)| Multicall3::Call3 { target, allowFailure: true, callData: data })
+        .collect();
+    (MULTICALL3, Multicall3::aggregate3Call { calls }.abi_encode().into())
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! The second third of verification: one look at the chain.
 
 use alloy_primitives::{Address, Bytes, U64, U256};
-use alloy_sol_types::{SolCall, SolValue};
+use alloy_sol_types::SolCall;
 use groat_core::Fault;
 
-use super::abi::{self, ERC1271_MAGIC, Eip3009, Erc1271, MULTICALL3, Multicall3};
+use super::abi::{self, ERC1271_MAGIC, Eip3009, Erc1271};
 use super::check::Checked;
 use super::proof::Signature;
-use crate::chain::{Chain, Simulate};
+use crate::chain::{Chain, Facts, Simulate, question};
 use crate::rpc::{Call, Called, Price};
 
 /// What was seen of a payment's surroundings. `None` is what the token did not answer.
@@ -27,6 +27,8 @@ pub(super) struct Seen {
     pub(super) name: Option<String>,
     /// The token's version.
     pub(super) version: Option<String>,
+    /// The newest block.
+    pub(super) block: u64,
     /// The chain's clock.
     pub(super) block_time: Option<U256>,
     /// What the account that will submit has for gas, in wei.
@@ -40,7 +42,7 @@ pub(super) struct Seen {
 /// Gas for a signature check by a contract: more is an attack (threat row E15).
 const ERC1271_GAS: u64 = 400_000;
 
-/// Looks at token, payer and authorization in one round trip; contract wallets need a second.
+/// Looks at token, payer and authorization in one round trip, shared with others; contract wallets need a second.
 pub(super) async fn look(
     chain: &Chain,
     checked: &Checked,
@@ -49,16 +51,40 @@ pub(super) async fn look(
     let payer = checked.proof.authorization.from;
     let misfit = matches!(checked.proof.signature, Signature::Ecdsa(_)) && !checked.ecdsa_fits;
     // Only a contract could still accept it; for anybody else the rest need not be asked (threat row E01).
-    if misfit && chain.rpc().code(payer).await?.is_empty() {
+    if misfit && (chain.was_plain(payer) || !chain.has_code(payer).await?) {
         return Ok(Seen::default());
     }
-    let (asset_has_code, code, facts) = tokio::join!(
-        chain.has_code(checked.domain.asset),
-        // A failed question is a fault, never "not deployed" (threat row E20).
-        chain.rpc().code(payer),
-        facts(chain, checked, submitter),
-    );
-    let mut seen = Seen { asset_has_code: asset_has_code?, payer_has_code: !code?.is_empty(), ..facts? };
+    let calls = vec![
+        question(checked.domain.asset, &Eip3009::balanceOfCall { account: payer }),
+        question(
+            checked.domain.asset,
+            &Eip3009::authorizationStateCall { authorizer: payer, nonce: checked.proof.authorization.nonce },
+        ),
+    ];
+    let (token, code, answer) =
+        tokio::join!(chain.token(checked.domain.asset), code_of(chain, payer), chain.read(calls));
+    let (token, answer) = (token?, answer?);
+    let payer_has_code = match code? {
+        Some(code) => code,
+        // A block has come since.
+        None if !chain.was_plain(payer) => chain.has_code(payer).await?,
+        None => false,
+    };
+    let Facts { number, time, base_fee, purse } = answer.facts;
+    let mut seen = Seen {
+        asset_has_code: token.is_some(),
+        payer_has_code,
+        contract_accepts: None,
+        balance: answer.value(0),
+        used: answer.value(1),
+        name: token.as_ref().and_then(|token| token.name.clone()),
+        version: token.and_then(|token| token.version),
+        block: number,
+        block_time: Some(time),
+        purse: submitter.map(|_| purse),
+        base_fee: Some(base_fee),
+        simulated: None,
+    };
     let everybody = chain.options().simulate == Simulate::Always;
     let unfamiliar =
         seen.payer_has_code || matches!(checked.proof.signature, Signature::Counterfactual { .. });
@@ -79,52 +105,9 @@ pub(super) async fn look(
     Ok(seen)
 }
 
-async fn facts(chain: &Chain, checked: &Checked, submitter: Option<Address>) -> Result<Seen, Fault> {
-    let authorization = &checked.proof.authorization;
-    let question = |data: Vec<u8>| Multicall3::Call3 {
-        target: checked.domain.asset,
-        allowFailure: true,
-        callData: data.into(),
-    };
-    let aside =
-        |data: Vec<u8>| Multicall3::Call3 { target: MULTICALL3, allowFailure: true, callData: data.into() };
-    let calls = vec![
-        question(Eip3009::balanceOfCall { account: authorization.from }.abi_encode()),
-        question(
-            Eip3009::authorizationStateCall { authorizer: authorization.from, nonce: authorization.nonce }
-                .abi_encode(),
-        ),
-        question(Eip3009::nameCall {}.abi_encode()),
-        question(Eip3009::versionCall {}.abi_encode()),
-        aside(Multicall3::getCurrentBlockTimestampCall {}.abi_encode()),
-        aside(Multicall3::getEthBalanceCall { account: submitter.unwrap_or_default() }.abi_encode()),
-        aside(Multicall3::getBasefeeCall {}.abi_encode()),
-    ];
-    let input = Multicall3::aggregate3Call { calls }.abi_encode().into();
-    let answer =
-        chain.rpc().call(&Call { from: None, to: MULTICALL3, input, gas: None, price: None }).await?;
-    let data = answer.map_err(|reverted| Fault::garbled("chain", format!("Multicall3: {reverted}")))?;
-    let answers = Multicall3::aggregate3Call::abi_decode_returns(&data)
-        .map_err(|_| Fault::garbled("chain", "there is no Multicall3 on this chain"))?;
-    let [balance, used, name, version, time, purse, base_fee] = answers.as_slice() else {
-        return Err(Fault::garbled("chain", "Multicall3 answered less than it was asked"));
-    };
-    Ok(Seen {
-        balance: value(balance),
-        used: value(used),
-        name: value(name),
-        version: value(version),
-        block_time: value(time),
-        purse: submitter.and_then(|_| value(purse)),
-        base_fee: value(base_fee),
-        ..Seen::default()
-    })
-}
-
-fn value<T: SolValue + From<<T::SolType as alloy_sol_types::SolType>::RustType>>(
-    answer: &Multicall3::Result,
-) -> Option<T> {
-    answer.success.then(|| T::abi_decode(&answer.returnData).ok()).flatten()
+/// Whether the payer has code; `None` when it had none at the newest block that was known.
+async fn code_of(chain: &Chain, payer: Address) -> Result<Option<bool>, Fault> {
+    if chain.was_plain(payer) { Ok(None) } else { chain.has_code(payer).await.map(Some) }
 }
 
 /// Where calls are tried before they are paid for.

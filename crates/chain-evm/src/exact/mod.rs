@@ -9,7 +9,9 @@ mod judge;
 mod look;
 mod outcome;
 mod payer;
+mod plan;
 pub mod proof;
+mod rider;
 mod settle;
 pub mod typed_data;
 

@@ -1,55 +1,155 @@
-//! What became of a payment, by the chain alone: receipts, then the authorization state, then the logs.
+//! What became of payments, by the chain alone: receipts, then the authorization states, then the logs.
+
+use std::collections::HashMap;
 
 use alloy_primitives::{Address, B256, U256};
-use alloy_sol_types::{SolCall, SolEvent};
-use groat_core::books::{Attempt, Settled};
-use groat_core::ports::Outcome;
+use alloy_sol_types::SolEvent;
+use groat_core::books::{Attempt, Mined, Settled};
+use groat_core::ports::{Look, Outcome};
 use groat_core::{Fault, Reason};
 use serde_json::json;
 
-use super::abi::Eip3009;
+use super::abi::{Eip3009, MULTICALL3};
 use super::proof::Authorization;
-use crate::chain::Chain;
-use crate::rpc::{Call, Log, TxReceipt};
+use super::rider::Rider;
+use crate::chain::{Chain, question};
+use crate::rpc::{Log, TxReceipt};
 
 /// Blocks per log query; hosted nodes refuse more (threat row C17).
 const LOG_RANGE: u64 = 2_000;
 /// How many ranges back a foreign submission is looked for.
 const LOG_RANGES_MAX: u64 = 25;
 
-/// Receipts of our own transactions first, then the state of the authorization, then the logs.
-pub(super) async fn outcome(
-    chain: &Chain,
-    asset: Address,
-    authorization: &Authorization,
-    attempts: &[Attempt],
-) -> Result<Outcome, Fault> {
-    let (mut reverted, mut silent) = (None, None);
-    for attempt in attempts {
+/// Receipts of our own transactions first, then the states of the authorizations, then the logs.
+pub(super) async fn look(chain: &Chain, riders: &[Rider], attempts: &[Attempt]) -> Result<Look, Fault> {
+    let receipt = mined(chain, attempts).await?;
+    let told: Vec<Told> = match &receipt {
+        Some(receipt) => {
+            let index = index(receipt);
+            riders.iter().map(|rider| tell(receipt, &index, rider)).collect()
+        }
+        None => riders.iter().map(|_| Told::Nothing).collect(),
+    };
+    let mined = receipt.as_ref().map(|receipt| Mined {
+        transaction: receipt.transaction_hash.to_string(),
+        block: receipt.block_number.to::<u64>(),
+        block_hash: receipt.block_hash.to_string(),
+    });
+    if let Some(receipt) = &receipt
+        && told.iter().all(|told| matches!(told, Told::End(_)))
+    {
+        let outcomes: Vec<_> = told.into_iter().filter_map(Told::end).collect();
+        if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Landed(_))) {
+            learn(chain, receipt, riders);
+        }
+        return Ok(Look { mined, outcomes, head: receipt.block_number.to::<u64>() });
+    }
+    let asked: Vec<_> = riders
+        .iter()
+        .zip(&told)
+        .filter(|(_, told)| !matches!(told, Told::End(_)))
+        .map(|(rider, _)| {
+            let Authorization { from: authorizer, nonce, .. } = rider.proof.authorization;
+            question(rider.asset, &Eip3009::authorizationStateCall { authorizer, nonce })
+        })
+        .collect();
+    let states = chain.read(asked).await?;
+    let (mut outcomes, mut position) = (Vec::with_capacity(riders.len()), 0);
+    for (rider, told) in riders.iter().zip(told) {
+        if let Told::End(outcome) = told {
+            outcomes.push(outcome);
+            continue;
+        }
+        let used = states
+            .value(position)
+            .ok_or_else(|| Fault::garbled("chain", "the token does not tell the authorization state"))?;
+        position += 1;
+        outcomes.push(rest(chain, rider, told, used, states.facts.time).await?);
+    }
+    Ok(Look { mined, outcomes, head: states.facts.number })
+}
+
+/// The receipt of the one attempt that is in a block.
+async fn mined(chain: &Chain, attempts: &[Attempt]) -> Result<Option<TxReceipt>, Fault> {
+    for attempt in attempts.iter().rev() {
         let hash: B256 = attempt
             .transaction
             .parse()
             .map_err(|_| Fault::garbled("store", "an attempt has no transaction hash"))?;
-        match chain.rpc().receipt(hash).await? {
-            None => {}
-            Some(receipt) if receipt.status.to::<u64>() != 1 => reverted = Some(attempt.transaction.clone()),
-            // Some tokens take a used nonce without a word (threat row E12): then somebody else was first.
-            Some(receipt) if used_at(&receipt, asset, authorization).is_none() => {
-                silent = Some(attempt.transaction.clone());
-            }
-            Some(receipt) => return Ok(judge_receipt(&receipt, asset, authorization)),
+        if let Some(receipt) = chain.rpc().receipt(hash).await? {
+            return Ok(Some(receipt));
         }
     }
-    let used = authorization_used(chain, asset, authorization).await?;
+    Ok(None)
+}
+
+/// What a receipt of ours says of one payment.
+enum Told {
+    /// All there is to know.
+    End(Outcome),
+    /// It was mined and moved nothing.
+    Reverted(String),
+    /// The token took it without a word. Some do so with a used nonce (threat row E12): then somebody else was first.
+    Silent(String),
+    /// Not mined.
+    Nothing,
+}
+
+impl Told {
+    fn end(self) -> Option<Outcome> {
+        match self {
+            Self::End(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+}
+
+/// Where in a receipt each token says that an authorization was used (threat row E35).
+type Index = HashMap<(Address, B256, B256), usize>;
+
+fn index(receipt: &TxReceipt) -> Index {
+    let mut index = Index::new();
+    for (at, log) in receipt.logs.iter().enumerate() {
+        if let [topic, from, nonce] = log.topics[..]
+            && topic == Eip3009::AuthorizationUsed::SIGNATURE_HASH
+        {
+            index.entry((log.address, from, nonce)).or_insert(at);
+        }
+    }
+    index
+}
+
+fn tell(receipt: &TxReceipt, index: &Index, rider: &Rider) -> Told {
+    let transaction = receipt.transaction_hash.to_string();
+    if receipt.status.to::<u64>() != 1 {
+        return Told::Reverted(transaction);
+    }
+    let authorization = &rider.proof.authorization;
+    match index.get(&(rider.asset, authorization.from.into_word(), authorization.nonce)) {
+        Some(at) => Told::End(judge_logs(receipt, *at, rider.asset, authorization)),
+        // Its call has failed, and the others went on.
+        None if receipt.to == Some(MULTICALL3) && !rider.alone => Told::Reverted(transaction),
+        None => Told::Silent(transaction),
+    }
+}
+
+/// The state of the authorization and the chain's clock say what the receipts did not.
+async fn rest(chain: &Chain, rider: &Rider, told: Told, used: bool, time: U256) -> Result<Outcome, Fault> {
+    let authorization = &rider.proof.authorization;
+    let (silent, reverted) = match told {
+        Told::End(outcome) => return Ok(outcome),
+        Told::Silent(transaction) => (Some(transaction), None),
+        Told::Reverted(transaction) => (None, Some(transaction)),
+        Told::Nothing => (None, None),
+    };
     if used {
-        let told = foreign(chain, asset, authorization, reverted.clone()).await?;
+        let told = foreign(chain, rider.asset, authorization, reverted.clone()).await?;
         if silent.is_none() || !matches!(told, Outcome::Unknown) {
             return Ok(told);
         }
     }
     // A dead authorization is dead by the chain's clock, not by ours.
-    let head = chain.rpc().head().await?;
-    let expired = U256::from(head.timestamp.to::<u64>()) >= authorization.valid_before;
+    let expired = time >= authorization.valid_before;
     Ok(match (silent, reverted) {
         // The logs may still come.
         (Some(_), _) if used && !expired => Outcome::Unknown,
@@ -62,21 +162,17 @@ pub(super) async fn outcome(
     })
 }
 
-async fn authorization_used(
-    chain: &Chain,
-    asset: Address,
-    authorization: &Authorization,
-) -> Result<bool, Fault> {
-    let question =
-        Eip3009::authorizationStateCall { authorizer: authorization.from, nonce: authorization.nonce }
-            .abi_encode();
-    let call = Call { from: None, to: asset, input: question.into(), gas: None, price: None };
-    let answer = chain.rpc().call(&call).await?;
-    answer
-        .ok()
-        .and_then(|data| Eip3009::authorizationStateCall::abi_decode_returns(&data).ok())
-        .ok_or_else(|| Fault::garbled("chain", "the token does not tell the authorization state"))
+/// Several transfers of one token in one transaction show what one takes among others.
+fn learn(chain: &Chain, receipt: &TxReceipt, riders: &[Rider]) {
+    let Some(first) = riders.first().filter(|_| riders.len() >= LEARNED_FROM_MIN) else { return };
+    if riders.iter().all(|rider| rider.asset == first.asset) {
+        let count = u64::try_from(riders.len()).unwrap_or(u64::MAX);
+        chain.note_shared_gas(first.asset, receipt.gas_used.to::<u64>() / count);
+    }
 }
+
+/// Fewer say more of the transaction than of its transfers.
+const LEARNED_FROM_MIN: usize = 8;
 
 /// Used, but not by a receipt of ours: somebody else submitted it, or the payer cancelled it (threat rows E09, E10).
 async fn foreign(
@@ -109,7 +205,10 @@ async fn foreign(
             let Some(hash) = log.transaction_hash else { continue };
             let Some(receipt) = chain.rpc().receipt(hash).await? else { continue };
             return Ok(match judge_receipt(&receipt, asset, authorization) {
-                Outcome::Landed(settled) => Outcome::Landed(Settled { by_other: true, ..settled }),
+                // Ours all the same, where the book was put back and knows nothing of it (KP16).
+                Outcome::Landed(settled) => {
+                    Outcome::Landed(Settled { by_other: !is_ours(chain, &receipt), ..settled })
+                }
                 other => other,
             });
         }
@@ -122,37 +221,44 @@ async fn foreign(
     Ok(Outcome::Unknown)
 }
 
+fn is_ours(chain: &Chain, receipt: &TxReceipt) -> bool {
+    chain.keys().iter().any(|key| Some(key.address()) == receipt.from)
+}
+
 /// Where in a receipt the token itself says that this authorization was used (threat row E35).
-fn used_at(receipt: &TxReceipt, asset: Address, authorization: &Authorization) -> Option<usize> {
-    let topics =
-        [Eip3009::AuthorizationUsed::SIGNATURE_HASH, authorization.from.into_word(), authorization.nonce];
-    receipt.logs.iter().position(|log| log.address == asset && log.topics == topics)
+fn judge_receipt(receipt: &TxReceipt, asset: Address, authorization: &Authorization) -> Outcome {
+    let key = (asset, authorization.from.into_word(), authorization.nonce);
+    match index(receipt).get(&key) {
+        Some(at) => judge_logs(receipt, *at, asset, authorization),
+        None => mismatch(receipt),
+    }
 }
 
 /// Money moved as agreed only if the token itself says both: this authorization was used, and the next transfer is of
 /// exactly this sum from payer to payee (threat rows E12, E13, E27, E35). A transfer elsewhere in the receipt proves
 /// nothing: a payer could use many nonces on itself in one transaction, and pay once.
-fn judge_receipt(receipt: &TxReceipt, asset: Address, authorization: &Authorization) -> Outcome {
-    let transaction = receipt.transaction_hash.to_string();
-    let used = used_at(receipt, asset, authorization);
-    let transfer = used.and_then(|at| {
-        receipt.logs[at..].iter().find(|log| {
-            log.address == asset && log.topics.first() == Some(&Eip3009::Transfer::SIGNATURE_HASH)
-        })
-    });
+fn judge_logs(receipt: &TxReceipt, used_at: usize, asset: Address, authorization: &Authorization) -> Outcome {
+    let transfer = receipt.logs[used_at..]
+        .iter()
+        .find(|log| log.address == asset && log.topics.first() == Some(&Eip3009::Transfer::SIGNATURE_HASH));
     let moved = transfer.is_some_and(|log: &Log| {
         log.topics[1..] == [authorization.from.into_word(), authorization.to.into_word()]
             && log.data.as_ref() == authorization.value.to_be_bytes::<32>()
     });
     if receipt.status.to::<u64>() == 1 && moved {
         return Outcome::Landed(Settled {
-            transaction,
+            transaction: receipt.transaction_hash.to_string(),
             block: receipt.block_number.to::<u64>(),
             block_hash: receipt.block_hash.to_string(),
             by_other: false,
         });
     }
-    Outcome::Failed { reason: Reason::TransferEventMismatch, transaction: Some(transaction) }
+    mismatch(receipt)
+}
+
+fn mismatch(receipt: &TxReceipt) -> Outcome {
+    let transaction = Some(receipt.transaction_hash.to_string());
+    Outcome::Failed { reason: Reason::TransferEventMismatch, transaction }
 }
 
 #[cfg(test)]
@@ -198,6 +304,9 @@ mod tests {
             block_hash: B256::ZERO,
             block_number: U64::from(1),
             logs,
+            from: None,
+            to: None,
+            gas_used: U64::ZERO,
         };
         matches!(judge_receipt(&receipt, ASSET, &authorization(nonce)), Outcome::Landed(_))
     }

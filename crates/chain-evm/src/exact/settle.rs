@@ -2,41 +2,28 @@
 
 use std::time::Duration;
 
-use alloy_primitives::{Address, U64, U256};
+use alloy_primitives::{Address, Bytes, U64, U256};
 use async_trait::async_trait;
-use groat_core::books::Attempt;
-use groat_core::ports::{Mechanism, Outcome, PrepareContext, Prepared, Settler};
-use groat_core::{
-    Amount, Claim, Failure, Fault, Network, Offer, Payment, Reason, Refusal, Timestamp, Verified,
-};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use groat_core::books::{Attempt, Mined, Settlement};
+use groat_core::ports::{Look, Mechanism, Place, Plan, Replacement, Settler, Standing};
+use groat_core::{Amount, Claim, Failure, Fault, Funds, Network, Offer, Payment, Reason, Refusal, Timestamp};
+use serde_json::Value;
 
 use super::check::{Checked, check};
-use super::look::look;
+use super::look::{Seen, look};
 use super::proof::{Proof, Signature};
+use super::rider::Rider;
 use super::typed_data::seconds;
-use super::{ExactEvm, abi, judge, outcome};
+use super::{ExactEvm, judge, outcome, plan};
 use crate::account;
 use crate::chain::Chain;
-use crate::rpc::Call;
-use crate::transaction::{self, Fees};
-
-/// What the chain told before the nonce was taken.
-#[derive(Debug, Serialize, Deserialize)]
-struct Plan {
-    gas: u64,
-    fees: Fees,
-    deploy: bool,
-}
-
-/// The estimate is of the last block; the state may cost a little more in the next.
-const GAS_SLACK_PERCENT: u64 = 20;
+use crate::gas_key::GasKey;
+use crate::transaction;
 
 /// No settlement costs less gas than this.
 const GAS_MIN: u64 = 50_000;
 
-const EMPTY: &str = "the account that pays for gas is empty";
+pub(super) const EMPTY: &str = "the account that pays for gas is empty";
 
 /// Whether an account can pay for any settlement at all; what one really costs is asked when there is one to pay for.
 fn can_pay(purse: U256, base_fee: U256) -> bool {
@@ -48,14 +35,16 @@ impl Settler for ExactEvm {
     async fn ready(&self) -> Vec<(Network, Vec<String>)> {
         let mut ready = Vec::new();
         for chain in self.chains() {
-            let Some(first) = chain.keys().first() else { continue };
-            let (head, purse) = tokio::join!(
-                chain.rpc().head(),
-                chain.rpc().ask::<_, U256>("eth_getBalance", (first.address(), "latest")),
-            );
-            let (Ok(head), Ok(purse)) = (head, purse) else { continue };
-            if can_pay(purse, head.base_fee_per_gas.unwrap_or_default()) {
-                let signers = chain.keys().iter().map(|key| account::text(key.address())).collect();
+            let Ok(head) = chain.rpc().head().await else { continue };
+            let base_fee = head.base_fee_per_gas.unwrap_or_default();
+            let mut signers = Vec::new();
+            for key in chain.keys() {
+                let purse = chain.rpc().ask::<_, U256>("eth_getBalance", (key.address(), "latest")).await;
+                if purse.is_ok_and(|purse| can_pay(purse, base_fee)) {
+                    signers.push(account::text(key.address()));
+                }
+            }
+            if !signers.is_empty() {
                 ready.push((chain.network().clone(), signers));
             }
         }
@@ -81,14 +70,16 @@ impl Settler for ExactEvm {
         if seen.purse.is_some_and(|purse| !can_pay(purse, seen.base_fee.unwrap_or_default())) {
             return Err(Fault::unavailable("signer", EMPTY).into());
         }
-        self.claim(&checked, payment, offer)
+        self.claim(&checked, &seen, payment, offer)
     }
 
-    fn signer(&self, network: &Network) -> Result<String, Fault> {
-        let chain =
-            self.chain(network).map_err(|_| Fault::unavailable("signer", "this network is not set up"))?;
-        let key = chain.keys().first().ok_or_else(|| Fault::unavailable("signer", "no key is set up"))?;
-        Ok(account::text(key.address()))
+    fn signers(&self, network: &Network) -> Vec<String> {
+        let keys = self.chain(network).map(Chain::keys).unwrap_or_default();
+        keys.iter().map(|key| account::text(key.address())).collect()
+    }
+
+    fn batch_max(&self, network: &Network) -> usize {
+        self.chain(network).map_or(1, |chain| chain.limits().batch_max)
     }
 
     async fn chain_nonce(&self, network: &Network, signer: &str) -> Result<u64, Fault> {
@@ -99,78 +90,45 @@ impl Settler for ExactEvm {
         self.count(network, signer, "latest").await
     }
 
-    async fn plan(&self, payment: &Payment, verified: &Verified) -> Result<Value, Failure> {
-        let offer = verified.offer();
-        let chain = self.chain(&offer.network)?;
-        let proof = Proof::read(&payment.proof)?;
-        let asset = account::parse(&offer.asset).ok_or(Reason::InvalidRequirements)?;
-        let signer = account::parse(&self.signer(&offer.network)?).ok_or(Reason::InvalidRequirements)?;
-        let wallet = proof.authorization.from;
-        let plain = matches!(proof.signature, Signature::Ecdsa(_));
-        let deploy = !plain && chain.rpc().code(wallet).await?.is_empty();
-        let (to, input) = abi::settlement(asset, &proof, deploy);
-        let limits = chain.limits();
-        let gas_max = match (deploy, plain) {
-            (true, _) => limits.gas_deploy_max,
-            (false, true) => limits.gas_max,
-            (false, false) => limits.gas_contract_max,
-        };
-        let call = Call { from: Some(signer), to, input, gas: None, price: None };
-        let (estimate, fees, balance) = tokio::join!(
-            chain.rpc().try_ask::<_, U64>("eth_estimateGas", (call, "latest")),
-            chain.fees(),
-            chain.rpc().ask::<_, U256>("eth_getBalance", (signer, "latest")),
-        );
-        let gas = match estimate? {
-            Ok(gas) => gas.to::<u64>(),
-            Err(refusal) if refusal.is_execution() => return Err(revert_reason(&refusal.message).into()),
-            Err(refusal) => return Err(Fault::unavailable("chain", refusal.message).into()),
-        };
-        if gas > gas_max {
-            return Err(Reason::GasBudgetExceeded.into());
+    async fn plan(&self, network: &Network, signer: &str, batch: &[Settlement]) -> Result<Plan, Fault> {
+        let (chain, key) = self.key_of(network, signer)?;
+        let riders = batch.iter().map(Rider::read).collect::<Result<Vec<_>, _>>()?;
+        match riders.as_slice() {
+            [rider] => plan::single(chain, key.address(), rider).await,
+            riders => plan::several(chain, key.address(), riders).await,
         }
-        let gas = (gas + gas * GAS_SLACK_PERCENT / 100).min(gas_max);
-        let fees = fees?;
-        // Without money for gas nothing may be promised (threat row E32).
-        if balance? < U256::from(gas).saturating_mul(U256::from(fees.max_fee)) {
-            return Err(Fault::unavailable("signer", EMPTY).into());
-        }
-        Ok(json!(Plan { gas, fees, deploy }))
     }
 
-    fn prepare(
-        &self,
-        payment: &Payment,
-        offer: &Offer,
-        signer: &str,
-        plan: &Value,
-        context: &PrepareContext,
-    ) -> Result<Prepared, Failure> {
-        let chain = self.chain(&offer.network)?;
-        let key = chain
-            .key(signer)
-            .ok_or_else(|| Fault::unavailable("signer", "the key is not set up any more"))?;
-        let plan = Plan::deserialize(plan).map_err(|error| Fault::garbled("store", error))?;
-        let proof = Proof::read(&payment.proof)?;
-        let asset = account::parse(&offer.asset).ok_or(Reason::InvalidRequirements)?;
-        let (to, input) = abi::settlement(asset, &proof, plan.deploy);
-        let fees = if context.replaces.is_some() { plan.fees.bumped() } else { plan.fees };
-        let signed = transaction::sign(key, chain.chain_id(), context.nonce, plan.gas, fees, to, input)
-            .map_err(|error| Fault::unavailable("signer", error))?;
-        Ok(Prepared {
-            attempt: Attempt {
-                transaction: signed.hash.to_string(),
-                raw: signed.raw.to_string(),
-                signer: signer.to_owned(),
-                nonce: context.nonce,
-                at: context.now,
-            },
-        })
+    fn prepare(&self, place: Place<'_>, batch: &[Settlement], terms: &Value) -> Result<Attempt, Fault> {
+        let (chain, key) = self.key_of(place.network, place.signer)?;
+        let riders = batch.iter().map(Rider::read).collect::<Result<Vec<_>, _>>()?;
+        let transaction = plan::transaction(chain, place.nonce, &riders, terms)?;
+        sign(key, transaction, place.now)
+    }
+
+    async fn replace(&self, place: Place<'_>, last: &Attempt, with: Replacement) -> Result<Attempt, Fault> {
+        let (chain, key) = self.key_of(place.network, place.signer)?;
+        let fees = chain.fees().await?;
+        let signed = last.raw.parse::<Bytes>().ok().and_then(|raw| transaction::read(&raw));
+        let transaction = match (signed, with) {
+            (Some(signed), Replacement::Bump) => transaction::bump(signed, fees),
+            (Some(signed), Replacement::Void) => {
+                transaction::void(transaction::bump(signed, fees), key.address())
+            }
+            (None, Replacement::Void) => {
+                let nothing =
+                    transaction::call(chain.chain_id(), place.nonce, 0, fees, Address::ZERO, Bytes::new());
+                transaction::void(nothing, key.address())
+            }
+            (None, Replacement::Bump) => {
+                return Err(Fault::garbled("store", "a signed transaction cannot be read"));
+            }
+        };
+        sign(key, transaction, place.now)
     }
 
     async fn broadcast(&self, network: &Network, attempt: &Attempt) -> Result<(), Fault> {
-        let chain =
-            self.chain(network).map_err(|_| Fault::unavailable("chain", "this network is not set up"))?;
+        let chain = self.set_up(network)?;
         match chain.rpc().try_ask::<_, String>("eth_sendRawTransaction", (attempt.raw.as_str(),)).await? {
             Ok(_) => Ok(()),
             Err(refusal) if refusal.is_known_transaction() => Ok(()),
@@ -178,26 +136,31 @@ impl Settler for ExactEvm {
         }
     }
 
-    async fn outcome(
+    async fn look(
         &self,
-        payment: &Payment,
-        offer: &Offer,
+        network: &Network,
+        batch: &[Settlement],
         attempts: &[Attempt],
-    ) -> Result<Outcome, Fault> {
-        let unreadable = |_| Fault::garbled("store", "a payment in the book cannot be read");
-        let chain = self
-            .chain(&offer.network)
-            .map_err(|_| Fault::unavailable("chain", "this network is not set up"))?;
-        let proof = Proof::read(&payment.proof).map_err(unreadable)?;
-        let asset = account::parse(&offer.asset)
-            .ok_or_else(|| Fault::garbled("store", "a payment in the book cannot be read"))?;
-        outcome::outcome(chain, asset, &proof.authorization, attempts).await
+    ) -> Result<Look, Fault> {
+        let riders = batch.iter().map(Rider::read).collect::<Result<Vec<_>, _>>()?;
+        outcome::look(self.set_up(network)?, &riders, attempts).await
     }
 
-    async fn wait_block(&self, network: &Network, timeout_ms: u64) {
+    async fn standing(&self, network: &Network, mined: &Mined) -> Result<Standing, Fault> {
+        self.set_up(network)?.standing(mined).await
+    }
+
+    fn head(&self, network: &Network) -> u64 {
+        self.chain(network).map_or(0, Chain::newest)
+    }
+
+    async fn wait_block(&self, network: &Network, after: u64, timeout: Duration) -> u64 {
         match self.chain(network) {
-            Ok(chain) => chain.wait_block(Duration::from_millis(timeout_ms)).await,
-            Err(_) => tokio::time::sleep(Duration::from_millis(timeout_ms)).await,
+            Ok(chain) => chain.wait_block(after, timeout).await,
+            Err(_) => {
+                tokio::time::sleep(timeout).await;
+                after
+            }
         }
     }
 }
@@ -207,14 +170,32 @@ impl ExactEvm {
         self.chains().iter().find(|chain| chain.network() == network).ok_or(Reason::InvalidNetwork)
     }
 
+    /// For what is in the book: there a missing network is a mistake in the set-up, not in the payment.
+    fn set_up(&self, network: &Network) -> Result<&Chain, Fault> {
+        self.chain(network)
+            .map_err(|_| Fault::unavailable("chain", format!("{network} is not set up any more")))
+    }
+
+    fn key_of(&self, network: &Network, signer: &str) -> Result<(&Chain, &GasKey), Fault> {
+        let chain = self.set_up(network)?;
+        let key = chain.key(signer).ok_or_else(|| {
+            Fault::unavailable("signer", format!("the key of {signer} is not set up any more"))
+        })?;
+        Ok((chain, key))
+    }
+
     async fn count(&self, network: &Network, signer: &str, block: &'static str) -> Result<u64, Fault> {
-        let chain =
-            self.chain(network).map_err(|_| Fault::unavailable("signer", "this network is not set up"))?;
-        let count: U64 = chain.rpc().ask("eth_getTransactionCount", (signer, block)).await?;
+        let count: U64 = self.set_up(network)?.rpc().ask("eth_getTransactionCount", (signer, block)).await?;
         Ok(count.to::<u64>())
     }
 
-    fn claim(&self, checked: &Checked, payment: &Payment, offer: &Offer) -> Result<Claim, Failure> {
+    fn claim(
+        &self,
+        checked: &Checked,
+        seen: &Seen,
+        payment: &Payment,
+        offer: &Offer,
+    ) -> Result<Claim, Failure> {
         let authorization = &checked.proof.authorization;
         let (key, valid_until) = self.key(payment, offer)?;
         Ok(Claim {
@@ -226,8 +207,18 @@ impl ExactEvm {
             amount: Amount::from_u256(authorization.value),
             valid_from: Timestamp(seconds(authorization.valid_after)),
             valid_until,
+            // A contract that takes part could burn the gas of all others.
+            alone: seen.payer_has_code || !matches!(checked.proof.signature, Signature::Ecdsa(_)),
+            funds: seen
+                .balance
+                .map(|balance| Funds { amount: Amount::from_u256(balance), block: seen.block }),
         })
     }
+}
+
+fn sign(key: &GasKey, transaction: alloy_consensus::TxEip1559, at: Timestamp) -> Result<Attempt, Fault> {
+    let signed = transaction::sign(key, transaction).map_err(|error| Fault::unavailable("signer", error))?;
+    Ok(Attempt { transaction: signed.hash.to_string(), raw: signed.raw.to_string(), at })
 }
 
 /// Garbage costs no question to the node (threat rows E01, O03): wrong terms are refused at once. A plain signature
@@ -236,24 +227,5 @@ fn refuse_unseen(checked: &Checked) -> Result<(), Reason> {
     match (&checked.terms, &checked.proof.signature) {
         (Err(_), Signature::Ecdsa(_)) if !checked.ecdsa_fits => Err(Reason::InvalidSignature),
         (terms, _) => terms.clone(),
-    }
-}
-
-/// What a token says when it refuses (protocol page 01, section 1.6: mapping of revert texts).
-fn revert_reason(message: &str) -> Reason {
-    let message = message.to_ascii_lowercase();
-    let says = |words: &[&str]| words.iter().all(|word| message.contains(word));
-    if says(&["authorization", "used"]) || says(&["authorizationusedorcanceled"]) {
-        Reason::NonceAlreadyUsed
-    } else if says(&["authorization", "expired"]) {
-        Reason::Expired
-    } else if says(&["authorization", "not yet valid"]) {
-        Reason::NotYetValid
-    } else if says(&["exceeds balance"]) || says(&["insufficientbalance"]) {
-        Reason::InsufficientBalance
-    } else if says(&["invalid", "signature"]) {
-        Reason::InvalidSignature
-    } else {
-        Reason::SimulationFailed
     }
 }

@@ -1,15 +1,18 @@
-//! The three books: what is known of a payment at the buyer, at the seller and at the facilitator.
+//! The books: what is known of a payment at the buyer, at the seller and at the facilitator, and what a facilitator's
+//! signers have signed.
 //!
-//! Each is a pure state machine; [`Aggregate::apply`] is the only way a state changes, final states accept
-//! nothing, and an event that does not fit is refused with `None` instead of being ignored.
+//! Each is a pure state machine; [`Aggregate::apply`] is the only way a state changes, and an event that does not fit
+//! is refused with `None` instead of being ignored.
 
 mod purchase;
 mod sale;
 mod settlement;
+mod slot;
 
 pub use purchase::{Purchase, PurchaseEvent, PurchaseState, SignedPayment};
 pub use sale::{Answer, Sale, SaleEvent, SaleState};
-pub use settlement::{Attempt, Settled, Settlement, SettlementEvent, SettlementState};
+pub use settlement::{Settled, Settlement, SettlementEvent, SettlementState};
+pub use slot::{Attempt, Mined, Slot, SlotEvent, SlotState};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,7 +28,7 @@ pub enum Book {
     Sales,
     /// The facilitator's payments, by payment id.
     Settlements,
-    /// Which signer nonce belongs to which payment: `network/signer/nonce`.
+    /// What was signed for which account nonce: `network/signer/nonce`.
     Nonces,
     /// The next nonce of each signer: `network/signer`.
     Lanes,

@@ -5,21 +5,6 @@ use serde::{Deserialize, Serialize};
 use super::{Aggregate, Book};
 use crate::{Amount, Network, Offer, Payment, PaymentId, Reason, Timestamp};
 
-/// One signed transaction of ours that carries the payment. Written before it is sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
-    /// Its hash, `0x…`.
-    pub transaction: String,
-    /// The signed bytes, hex: exactly these are sent, again and again.
-    pub raw: String,
-    /// Who signed.
-    pub signer: String,
-    /// The signer's account nonce. A replacement for more gas keeps it.
-    pub nonce: u64,
-    /// When it was signed.
-    pub at: Timestamp,
-}
-
 /// The proof that the money has moved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settled {
@@ -37,12 +22,14 @@ pub struct Settled {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum SettlementState {
-    /// Reserved: nobody else works on it, nothing is signed.
-    Held,
-    /// At least one transaction is signed and perhaps sent.
+    /// Nothing of ours is under way: it was never submitted, or what was submitted moved nothing and is dead.
+    Released,
+    /// A transaction is signed and perhaps sent.
     Submitted {
-        /// All of them, oldest first; any may land.
-        attempts: Vec<Attempt>,
+        /// The [`Slot`](super::Slot) that carries it, by key. What was signed for it lies there.
+        slot: String,
+        /// The first that was signed; a replacement for more gas has another hash.
+        transaction: String,
     },
     /// The money has moved.
     Settled(Settled),
@@ -53,8 +40,6 @@ pub enum SettlementState {
         /// The transaction that failed, where one did.
         transaction: Option<String>,
     },
-    /// Given up before anything was signed.
-    Released,
 }
 
 /// One payment in the facilitator's book.
@@ -74,8 +59,14 @@ pub struct Settlement {
     pub amount: Amount,
     /// After this the authorization is dead.
     pub valid_until: Timestamp,
-    /// When it was held.
+    /// When it was accepted.
     pub held_at: Timestamp,
+    /// Whether no other payment may share its transaction.
+    #[serde(default)]
+    pub alone: bool,
+    /// Whether it was ever said that the money has moved. If it turns out that it has not, somebody must be told.
+    #[serde(default)]
+    pub told: bool,
     /// The payment as it came, to go on with after a crash.
     pub payment: Payment,
     /// The offer it pays.
@@ -88,8 +79,13 @@ pub struct Settlement {
 /// What can happen to a settlement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SettlementEvent {
-    /// A transaction was signed, the first or a replacement.
-    Submit(Attempt),
+    /// A transaction was signed.
+    Submit {
+        /// The slot that carries it.
+        slot: String,
+        /// Its hash.
+        transaction: String,
+    },
     /// Found on chain.
     Confirm(Settled),
     /// Proved dead.
@@ -99,18 +95,26 @@ pub enum SettlementEvent {
         /// What failed.
         transaction: Option<String>,
     },
-    /// Given up before signing.
-    Release,
-    /// The transaction was mined and reverted and the authorization is unused: its nonce is spent, nothing moved,
-    /// and the same authorization may be taken up again (invariant I5).
+    /// The transaction was mined or can never be, nothing moved and the authorization is unused: it may be taken up
+    /// again (invariant I5).
     Abandon,
-    /// Taken up again: it failed or was released before, and the authorization is still good.
-    Hold,
-    /// The block that carried it is no longer part of the chain.
+    /// The block that carried it is no longer part of the chain: it goes on where it was submitted.
     Reorganise {
-        /// What was signed before; it goes on from there.
-        attempts: Vec<Attempt>,
+        /// The slot that carries it.
+        slot: String,
+        /// Its first transaction.
+        transaction: String,
     },
+}
+
+impl Settlement {
+    /// The slot that carries it now.
+    pub fn slot(&self) -> Option<&str> {
+        match &self.state {
+            SettlementState::Submitted { slot, .. } => Some(slot),
+            _ => None,
+        }
+    }
 }
 
 impl Aggregate for Settlement {
@@ -123,55 +127,34 @@ impl Aggregate for Settlement {
 
     fn state(&self) -> &'static str {
         match self.state {
-            SettlementState::Held => "held",
+            SettlementState::Released => "released",
             SettlementState::Submitted { .. } => "submitted",
             SettlementState::Settled(_) => "settled",
             SettlementState::Failed { .. } => "failed",
-            SettlementState::Released => "released",
         }
     }
 
     fn is_final(&self) -> bool {
-        matches!(
-            self.state,
-            SettlementState::Settled(_) | SettlementState::Failed { .. } | SettlementState::Released
-        )
+        !matches!(self.state, SettlementState::Submitted { .. })
     }
 
-    fn apply(mut self, event: SettlementEvent, now: Timestamp) -> Option<Self> {
+    fn apply(mut self, event: SettlementEvent, _now: Timestamp) -> Option<Self> {
         use SettlementEvent as E;
         use SettlementState as S;
         self.state = match (self.state, event) {
-            (S::Held, E::Submit(attempt)) => S::Submitted { attempts: vec![attempt] },
-            // A second live nonce for one payment could move the money twice (invariant I1).
-            (S::Submitted { attempts }, E::Submit(next))
-                if attempts.iter().any(|a| !a.shares_nonce(&next)) =>
-            {
-                return None;
+            // From nowhere else: a second live nonce for one payment could move the money twice (invariant I1).
+            (S::Released, E::Submit { slot, transaction }) => S::Submitted { slot, transaction },
+            (S::Released | S::Submitted { .. }, E::Confirm(settled)) => {
+                self.told = true;
+                S::Settled(settled)
             }
-            (S::Submitted { mut attempts }, E::Submit(next)) => {
-                attempts.push(next);
-                S::Submitted { attempts }
-            }
-            (S::Held | S::Submitted { .. }, E::Confirm(settled)) => S::Settled(settled),
-            (S::Held | S::Submitted { .. }, E::Fail { reason, transaction }) => {
+            (S::Released | S::Submitted { .. }, E::Fail { reason, transaction }) => {
                 S::Failed { reason, transaction }
             }
-            (S::Held, E::Release) | (S::Submitted { .. }, E::Abandon) => S::Released,
-            (S::Released, E::Hold) => {
-                self.held_at = now;
-                S::Held
-            }
-            (S::Settled(_), E::Reorganise { attempts }) if attempts.is_empty() => S::Held,
-            (S::Settled(_), E::Reorganise { attempts }) => S::Submitted { attempts },
+            (S::Submitted { .. }, E::Abandon) => S::Released,
+            (S::Settled(_), E::Reorganise { slot, transaction }) => S::Submitted { slot, transaction },
             _ => return None,
         };
         Some(self)
-    }
-}
-
-impl Attempt {
-    fn shares_nonce(&self, other: &Self) -> bool {
-        self.signer == other.signer && self.nonce == other.nonce
     }
 }

@@ -53,7 +53,9 @@ fn settlement() -> Settlement {
         held_at: Timestamp(1),
         payment: payment(),
         offer: offer(),
-        state: SettlementState::Held,
+        alone: false,
+        told: false,
+        state: SettlementState::Released,
     }
 }
 
@@ -117,13 +119,27 @@ where
     go(start, events, depth, &mut Vec::new(), see);
 }
 
-fn attempt(transaction: &str, nonce: u64) -> Attempt {
-    Attempt {
-        transaction: transaction.into(),
-        raw: "0x".into(),
+fn attempt(transaction: &str) -> Attempt {
+    Attempt { transaction: transaction.into(), raw: "0x".into(), at: Timestamp(2) }
+}
+
+fn submit(nonce: u64) -> SettlementEvent {
+    SettlementEvent::Submit { slot: format!("eip155:84532/0x9/{nonce}"), transaction: "0xa".into() }
+}
+
+fn mined() -> Mined {
+    Mined { transaction: "0xa".into(), block: 1, block_hash: "0xb".into() }
+}
+
+fn slot() -> Slot {
+    Slot {
+        network: network(),
         signer: "0x9".into(),
-        nonce,
-        at: Timestamp(2),
+        nonce: 1,
+        scheme: "exact".into(),
+        payments: vec![id()],
+        attempts: vec![attempt("0xa")],
+        state: SlotState::Open,
     }
 }
 
@@ -142,33 +158,28 @@ fn receipt() -> Receipt {
 }
 
 #[test]
-fn i1_no_history_gives_one_settlement_two_live_nonces() {
+fn i1_i7_no_history_gives_one_settlement_two_live_nonces_or_takes_money_back_without_a_reorganisation() {
     use SettlementEvent as E;
     let events = [
-        E::Submit(attempt("0xa", 1)),
-        E::Submit(attempt("0xb", 1)),
-        E::Submit(attempt("0xc", 2)),
+        submit(1),
+        submit(2),
         E::Confirm(settled()),
         E::Fail { reason: Reason::Expired, transaction: None },
-        E::Release,
         E::Abandon,
-        E::Hold,
-        E::Reorganise { attempts: vec![attempt("0xa", 1)] },
+        E::Reorganise { slot: "eip155:84532/0x9/1".into(), transaction: "0xa".into() },
     ];
     let mut seen = 0;
     walk(&settlement(), &events, 6, &mut |at: &Settlement, path| {
         seen += 1;
-        if let SettlementState::Submitted { attempts } = &at.state {
-            assert!(attempts.windows(2).all(|pair| pair[0].nonce == pair[1].nonce), "{path:?}");
-        }
-        if at.is_final() {
-            for event in &events {
-                let resumes = matches!(
-                    (&at.state, event),
-                    (SettlementState::Released, E::Hold)
-                        | (SettlementState::Settled(_), E::Reorganise { .. })
-                );
-                assert_eq!(at.clone().apply(event.clone(), Timestamp(9)).is_some(), resumes, "{path:?}");
+        for (index, event) in events.iter().enumerate() {
+            let Some(next) = at.clone().apply(event.clone(), Timestamp(9)) else { continue };
+            match (&at.state, &next.state) {
+                (SettlementState::Failed { .. }, _) => panic!("a failed one goes on: {path:?} {index}"),
+                (SettlementState::Settled(_), _) => assert!(matches!(event, E::Reorganise { .. })),
+                (SettlementState::Submitted { .. }, SettlementState::Submitted { .. }) => {
+                    panic!("a second nonce: {path:?} {index}")
+                }
+                _ => {}
             }
         }
     });
@@ -176,9 +187,22 @@ fn i1_no_history_gives_one_settlement_two_live_nonces() {
 }
 
 #[test]
-fn i5_a_failed_settlement_stays_failed_and_a_signed_one_is_never_released() {
-    let submitted = settlement().apply(SettlementEvent::Submit(attempt("0xa", 1)), Timestamp(2)).unwrap();
-    assert!(submitted.apply(SettlementEvent::Release, Timestamp(3)).is_none());
+fn i8_what_was_signed_for_a_nonce_is_known_until_its_block_is_final() {
+    use SlotEvent as E;
+    let events = [E::Replace(attempt("0xb")), E::Mine(mined()), E::Reorganise, E::Finish, E::Lose];
+    walk(&slot(), &events, 6, &mut |at: &Slot, path| {
+        let kept = 1 + path.iter().filter(|&&index| index == 0).count();
+        match at.state {
+            SlotState::Final(_) => assert!(at.attempts.is_empty()),
+            SlotState::Mined(_) => assert_eq!(at.attempts.len(), kept, "{path:?}"),
+            SlotState::Open | SlotState::Lost => {
+                assert_eq!(at.attempts.len(), kept, "{path:?}");
+                assert!(path.contains(&1) || at.attempts.iter().all(|attempt| !attempt.raw.is_empty()));
+            }
+        }
+        let goes_on = events.iter().any(|event| at.clone().apply(event.clone(), Timestamp(9)).is_some());
+        assert_eq!(goes_on, !at.is_final(), "{path:?}");
+    });
 }
 
 #[test]
@@ -228,7 +252,8 @@ fn i12_a_purchase_signs_once_and_counts_until_it_is_proved_dead() {
 
 #[test]
 fn every_book_reads_back_what_it_wrote() {
-    let submitted = settlement().apply(SettlementEvent::Submit(attempt("0xa", 1)), Timestamp(2)).unwrap();
+    let submitted = settlement().apply(submit(1), Timestamp(2)).unwrap();
+    assert_eq!(serde_json::from_str::<Slot>(&serde_json::to_string(&slot()).unwrap()).unwrap(), slot());
     let text = serde_json::to_string(&submitted).unwrap();
     assert_eq!(serde_json::from_str::<Settlement>(&text).unwrap(), submitted);
     assert_eq!(serde_json::from_str::<Sale>(&serde_json::to_string(&sale()).unwrap()).unwrap(), sale());

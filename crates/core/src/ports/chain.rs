@@ -1,12 +1,14 @@
 //! A scheme on a chain family, seen from outside: pure half, paying half, settling half.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use ruint::aliases::U256;
 use serde_json::Value;
 
-use crate::books::{Attempt, Settled};
+use crate::books::{Attempt, Mined, Settled, Settlement};
 use crate::offer::Offer;
-use crate::verified::{Claim, Verified};
+use crate::verified::Claim;
 use crate::{Amount, Failure, Fault, Network, Payment, PaymentKey, Reason, Terms, Timestamp};
 
 /// One scheme on one chain family, without any input or output.
@@ -120,22 +122,35 @@ pub trait Signer: Send + Sync {
     async fn sign(&self, intent: &TypedIntent) -> Result<Vec<u8>, SignError>;
 }
 
-/// Where the next transaction of a signer goes; decided by the engine, in the commit that stores it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PrepareContext {
-    /// The account nonce to sign for.
+/// Where a transaction of a signer goes; decided by the engine, in the commit that stores it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The chain.
+    pub network: &'a Network,
+    /// Who signs.
+    pub signer: &'a str,
+    /// The account nonce.
     pub nonce: u64,
-    /// The earlier attempt that this one replaces with more gas.
-    pub replaces: Option<Attempt>,
     /// Now.
     pub now: Timestamp,
 }
 
-/// A signed transaction that has not been sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prepared {
-    /// What to write into the book.
-    pub attempt: Attempt,
+/// What was found out about a batch before a nonce is taken for it.
+#[derive(Debug)]
+pub struct Plan {
+    /// For each payment, from the front, whether the chain would take it now. What is missing at the end did not fit.
+    pub verdicts: Vec<Result<(), Failure>>,
+    /// Gas and fees, for the mechanism that found them.
+    pub terms: Value,
+}
+
+/// Why a nonce is signed for again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replacement {
+    /// The same for more gas.
+    Bump,
+    /// Nothing: what it carried is dead, and only the nonce must be spent.
+    Void,
 }
 
 /// What the chain says of a payment.
@@ -145,7 +160,7 @@ pub enum Outcome {
     Unknown,
     /// There: the money moved as agreed.
     Landed(Settled),
-    /// Every attempt was mined and reverted, and the authorization is unused and still good.
+    /// Every attempt that was mined moved nothing, and the authorization is unused and still good.
     Reverted {
         /// The last that was mined.
         transaction: String,
@@ -159,7 +174,29 @@ pub enum Outcome {
     },
 }
 
-/// The facilitator's half.
+/// What the chain says of a transaction and its payments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// The attempt that is in a block.
+    pub mined: Option<Mined>,
+    /// Of each payment.
+    pub outcomes: Vec<Outcome>,
+    /// The newest block at the time.
+    pub head: u64,
+}
+
+/// What has become of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is part of the chain, and may yet be replaced.
+    Standing,
+    /// It will not be replaced.
+    Final,
+    /// Another block has its number.
+    Replaced,
+}
+
+/// The facilitator's half. Several payments may share a transaction; each still has an outcome of its own.
 #[async_trait]
 pub trait Settler: Mechanism {
     /// The networks that can be settled on right now, with the accounts that submit (threat row E32).
@@ -168,37 +205,46 @@ pub trait Settler: Mechanism {
     /// Checks that the payer really signed this, that it is good now and that the chain would accept it.
     async fn verify(&self, payment: &Payment, offer: &Offer, now: Timestamp) -> Result<Claim, Failure>;
 
-    /// The signer account that would submit payments of this network next.
-    fn signer(&self, network: &Network) -> Result<String, Fault>;
+    /// The accounts that submit on this network.
+    fn signers(&self, network: &Network) -> Vec<String>;
 
-    /// The account nonce of a signer on chain, to start a lane with.
+    /// The most payments in one transaction.
+    fn batch_max(&self, network: &Network) -> usize;
+
+    /// The account nonce of a signer on chain, with what waits, to start a lane with.
     async fn chain_nonce(&self, network: &Network, signer: &str) -> Result<u64, Fault>;
 
     /// How many transactions of a signer are in blocks: every nonce below is spent.
     async fn spent_nonces(&self, network: &Network, signer: &str) -> Result<u64, Fault>;
 
-    /// Everything the transaction needs from the chain (gas, fees), asked before the nonce is taken.
-    async fn plan(&self, payment: &Payment, verified: &Verified) -> Result<Value, Failure>;
+    /// Everything that one transaction for these payments needs from the chain, asked before the nonce is taken.
+    async fn plan(&self, network: &Network, signer: &str, batch: &[Settlement]) -> Result<Plan, Fault>;
 
-    /// Signs the transaction; nothing is sent.
-    fn prepare(
-        &self,
-        payment: &Payment,
-        offer: &Offer,
-        signer: &str,
-        plan: &Value,
-        context: &PrepareContext,
-    ) -> Result<Prepared, Failure>;
+    /// Signs one transaction for all of them; nothing is sent.
+    fn prepare(&self, place: Place<'_>, batch: &[Settlement], terms: &Value) -> Result<Attempt, Fault>;
+
+    /// Signs for the same nonce again; nothing is sent. For nothing also when the bytes of the last are forgotten.
+    async fn replace(&self, place: Place<'_>, last: &Attempt, with: Replacement) -> Result<Attempt, Fault>;
 
     /// Sends signed bytes. Safe to repeat; `Ok` also when the node already knew them.
     async fn broadcast(&self, network: &Network, attempt: &Attempt) -> Result<(), Fault>;
 
-    /// What became of it: receipts of all attempts, then the authorization state, then the logs.
-    async fn outcome(&self, payment: &Payment, offer: &Offer, attempts: &[Attempt])
-    -> Result<Outcome, Fault>;
+    /// What became of them: receipts of all attempts, then the authorization states, then the logs.
+    async fn look(
+        &self,
+        network: &Network,
+        batch: &[Settlement],
+        attempts: &[Attempt],
+    ) -> Result<Look, Fault>;
 
-    /// Waits until something new can be known of this network: a block, or `timeout_ms`.
-    async fn wait_block(&self, network: &Network, timeout_ms: u64);
+    /// What has become of a block that a transaction was seen in.
+    async fn standing(&self, network: &Network, mined: &Mined) -> Result<Standing, Fault>;
+
+    /// The newest block of this network that anybody here has seen; 0 before the first.
+    fn head(&self, network: &Network) -> u64;
+
+    /// Waits until the newest block is another than `after`, or for `timeout`. Returns the newest that was seen.
+    async fn wait_block(&self, network: &Network, after: u64, timeout: Duration) -> u64;
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ mod facilitator;
 mod store;
 
 pub use chain::{
-    Mechanism, Outcome, PayRequest, Payer, PrepareContext, Prepared, Settler, SignError, Signer, Token,
-    TypedIntent,
+    Look, Mechanism, Outcome, PayRequest, Payer, Place, Plan, Replacement, Settler, SignError, Signer,
+    Standing, Token, TypedIntent,
 };
 pub use facilitator::{Facilitator, Kind, PaymentStatus, Supported};
 pub use store::{Expect, Record, Store, Write};

@@ -61,6 +61,14 @@ pub(super) fn answer(node: &Node, method: &str, params: &Params<'_>) -> Result<V
         "eth_getBlockTransactionCountByNumber" | "eth_getBlockTransactionCountByHash" => {
             find_block(node, params.at(0))?.map_or(Value::Null, |block| hex(block.transactions.len()))
         }
+        "txpool_content" => {
+            let mut pending = serde_json::Map::new();
+            for tx in node.pool.all() {
+                let of = pending.entry(tx.sender.to_checksum(None)).or_insert_with(|| json!({}));
+                of[tx.nonce().to_string()] = encode::pending(tx);
+            }
+            json!({ "pending": pending, "queued": {} })
+        }
         "txpool_status" => json!({ "pending": hex(node.pool.len()), "queued": "0x0" }),
         _ => return Err(unknown(method)),
     })
@@ -79,7 +87,10 @@ pub(super) fn find_block<'n>(node: &'n Node, tag: &Value) -> Result<Option<&'n B
         _ => return number(tag).map(|number| node.block(number.saturating_to())).ok_or_else(wrong),
     };
     match text {
-        "latest" | "pending" | "safe" | "finalized" => Ok(Some(node.head())),
+        "latest" | "pending" => Ok(Some(node.head())),
+        // As deep as on chains with epochs of 32 blocks.
+        "safe" => Ok(node.block(node.head().number.saturating_sub(32))),
+        "finalized" => Ok(node.block(node.head().number.saturating_sub(64))),
         "earliest" => Ok(node.block(0)),
         hash if hash.len() == 66 => {
             let hash: B256 = hash.parse().map_err(|_| wrong())?;

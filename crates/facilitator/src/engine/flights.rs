@@ -1,4 +1,4 @@
-//! Who is working on which payment, and how others wait for the end of it.
+//! Which payments are on their way in this process, and how others wait for the end of one.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,10 +7,13 @@ use groat_core::books::Settlement;
 use groat_core::{Amount, Failure, Fault, PaymentId, Receipt};
 use tokio::sync::watch;
 
+use super::exposure::Exposure;
+
 /// What is known of a flight.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Progress {
-    price: Option<(Amount, String)>,
+    amount: Amount,
+    pay_to: String,
     transaction: Option<String>,
     end: Option<Result<Receipt, Failure>>,
 }
@@ -19,61 +22,98 @@ struct Progress {
 #[derive(Debug, Clone)]
 pub(super) struct Flight(watch::Receiver<Progress>);
 
-/// The pilot's side. Dropping it ends the flight.
+/// The duty to end a flight. Dropping it ends the flight: nothing is known.
 #[derive(Debug)]
 pub(super) struct Landing {
-    /// `None` once the flight is off the list.
-    id: Option<PaymentId>,
-    progress: watch::Sender<Progress>,
+    record: Settlement,
     flights: Flights,
+    is_mine: bool,
 }
 
 /// All flights of this process: at most one per payment.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Flights(Arc<Mutex<HashMap<PaymentId, Flight>>>);
+pub(super) struct Flights {
+    flights: Arc<Mutex<HashMap<PaymentId, watch::Sender<Progress>>>>,
+    /// A payment in flight counts against its payer.
+    pub(super) exposure: Exposure,
+}
+
+/// Beyond this new payments are put off; each costs a few kilobytes.
+const FLIGHTS_MAX: usize = 100_000;
 
 impl Flights {
-    fn lock(&self) -> MutexGuard<'_, HashMap<PaymentId, Flight>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<PaymentId, watch::Sender<Progress>>> {
+        // Nothing panics while it is held.
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The flight of a payment, if there is one.
     pub(super) fn join(&self, id: &PaymentId) -> Option<Flight> {
-        self.lock().get(id).cloned()
+        self.lock().get(id).map(|progress| Flight(progress.subscribe()))
     }
 
-    /// The flight of a payment; `start` is called with the pilot's side when there is none.
-    pub(super) fn join_or(&self, id: PaymentId, start: impl FnOnce(Landing)) -> Result<Flight, Fault> {
+    /// The flight of a payment, and the duty to end it when it is new.
+    pub(super) fn join_or_start(&self, record: &Settlement) -> Result<(Flight, Option<Landing>), Fault> {
         let mut flights = self.lock();
-        if let Some(flight) = flights.get(&id) {
-            return Ok(flight.clone());
+        if let Some(progress) = flights.get(&record.id) {
+            return Ok((Flight(progress.subscribe()), None));
         }
         if flights.len() >= FLIGHTS_MAX {
             return Err(Fault::unavailable("facilitator", "too many payments at once"));
         }
-        let (progress, receiver) = watch::channel(Progress::default());
-        let flight = Flight(receiver);
-        flights.insert(id, flight.clone());
-        start(Landing { id: Some(id), progress, flights: self.clone() });
-        Ok(flight)
+        let (amount, pay_to) = (record.amount, record.pay_to.clone());
+        let (progress, receiver) = watch::channel(Progress { amount, pay_to, transaction: None, end: None });
+        flights.insert(record.id, progress);
+        drop(flights);
+        Ok((Flight(receiver), Some(self.landing(record))))
+    }
+
+    /// The duty to end a flight that goes on in another transaction; it is started when there is none.
+    pub(super) fn take_over(&self, record: &Settlement) -> Result<Landing, Fault> {
+        let (_, landing) = self.join_or_start(record)?;
+        Ok(landing.unwrap_or_else(|| self.landing(record)))
+    }
+
+    fn landing(&self, record: &Settlement) -> Landing {
+        self.exposure.settling(record);
+        Landing { record: record.clone(), flights: self.clone(), is_mine: true }
+    }
+
+    /// Tells those who wait which transaction carries the payment.
+    pub(super) fn submitted(&self, id: &PaymentId, transaction: &str) {
+        if let Some(progress) = self.lock().get(id) {
+            progress.send_modify(|progress| progress.transaction = Some(transaction.to_owned()));
+        }
+    }
+
+    /// Ends a flight. It is taken off the list first: whoever asks after the end begins anew from the book.
+    pub(super) fn end(&self, id: &PaymentId, end: Result<Receipt, Failure>) {
+        let flight = self.lock().remove(id);
+        if let Some(progress) = flight {
+            progress.send_modify(|progress| progress.end = Some(end));
+        }
     }
 }
 
-/// Beyond this new payments are put off; each costs a task and a few kilobytes.
-const FLIGHTS_MAX: usize = 100_000;
-
 impl Flight {
+    /// One that has landed long ago.
+    pub(super) fn over(record: &Settlement, end: Result<Receipt, Failure>) -> Self {
+        let (amount, pay_to) = (record.amount, record.pay_to.clone());
+        Self(watch::channel(Progress { amount, pay_to, transaction: None, end: Some(end) }).1)
+    }
+
     /// Waits for the end.
     pub(super) async fn landed(&mut self) -> Result<Receipt, Failure> {
         let ended =
             self.0.wait_for(|progress| progress.end.is_some()).await.map(|progress| progress.end.clone());
-        // An error means that the pilot is gone without a word, a bug or a shutdown: nothing is known.
+        // An error means that the duty was lost, by a bug or a shutdown: nothing is known.
         ended.ok().flatten().unwrap_or_else(|| Err(Fault::Pending { transaction: None }.into()))
     }
 
-    /// How much it pays to whom, once that has been read from the book.
-    pub(super) fn price(&self) -> Option<(Amount, String)> {
-        self.0.borrow().price.clone()
+    /// How much it pays to whom.
+    pub(super) fn price(&self) -> (Amount, String) {
+        let progress = self.0.borrow();
+        (progress.amount, progress.pay_to.clone())
     }
 
     /// The transaction under way.
@@ -83,35 +123,29 @@ impl Flight {
 }
 
 impl Landing {
-    /// Tells those who wait what is being paid.
-    pub(super) fn carries(&self, record: &Settlement) {
-        self.progress.send_if_modified(|progress| {
-            let news = progress.price.is_none();
-            progress.price.get_or_insert_with(|| (record.amount, record.pay_to.clone()));
-            news
-        });
+    /// The payment.
+    pub(super) fn record(&self) -> &Settlement {
+        &self.record
     }
 
-    /// Tells those who wait which transaction carries the payment.
-    pub(super) fn submitted(&self, transaction: &str) {
-        self.progress.send_modify(|progress| progress.transaction = Some(transaction.to_owned()));
-    }
-
-    /// Ends the flight. It is taken off the list first: whoever asks after the end begins anew from the book.
+    /// Ends the flight of a payment that was not submitted.
     pub(super) fn end(mut self, end: Result<Receipt, Failure>) {
-        self.unlist();
-        self.progress.send_modify(|progress| progress.end = Some(end));
+        self.is_mine = false;
+        self.flights.exposure.forget(&self.record);
+        self.flights.end(&self.record.id, end);
     }
 
-    fn unlist(&mut self) {
-        if let Some(id) = self.id.take() {
-            self.flights.lock().remove(&id);
-        }
+    /// Leaves the duty to whoever watches the transaction, who knows the payment by its id.
+    pub(super) fn hand_over(mut self) {
+        self.is_mine = false;
     }
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        self.unlist();
+        if self.is_mine {
+            self.flights.exposure.forget(&self.record);
+            self.flights.end(&self.record.id, Err(Fault::Pending { transaction: None }.into()));
+        }
     }
 }

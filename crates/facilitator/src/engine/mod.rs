@@ -1,27 +1,35 @@
-//! The engine: one book, one driver per payment, one lane per signer.
+//! The engine: one book, one queue for each network, one watch for each transaction.
 //!
-//! A caller asks the book first and the chain second. Whatever has been held is worked on by a task of its own
-//! ([`drive`]); callers only wait for it, so a caller that hangs up cancels nothing (threat rows R02, R07).
+//! A caller asks the book first and the chain second ([`Engine::settle`]). What is good goes into a queue ([`queue`]),
+//! from which signers fetch as much as fits into one transaction ([`lane`]); what was sent is watched until its block
+//! is final ([`watch`]). Callers only wait, so a caller that hangs up cancels nothing (threat rows R02, R07).
 
-mod drive;
+mod exposure;
 mod flights;
-mod lanes;
+mod lane;
+mod queue;
 mod recent;
 mod terms;
+mod watch;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use groat_core::books::{Settlement, SettlementState};
+use groat_core::books::{Settlement, SettlementState, Slot};
 use groat_core::ports::{Clock, Facilitator, Kind, PaymentStatus, Settler, Store, Supported};
-use groat_core::{Claim, Failure, Fault, Network, Offer, Payment, PaymentId, Reason, Receipt, Verified};
-use groat_store::Journal;
+use groat_core::{
+    Claim, Failure, Fault, Network, Offer, Payment, PaymentId, Reason, Receipt, Timestamp, Verified,
+};
+use groat_store::{Entry, Journal};
 
-use flights::{Flight, Flights};
-use lanes::Lanes;
+use exposure::Room;
+use flights::{Flight, Flights, Landing};
+use queue::Queues;
 use recent::Recent;
 use terms::{ended, same_terms};
+use watch::{Watch, Watched};
 
 /// How patient the engine is.
 #[derive(Debug, Clone, Copy)]
@@ -32,12 +40,25 @@ pub struct EngineOptions {
     pub look_interval: Duration,
     /// After how many fruitless looks the same bytes are sent again.
     pub looks_per_broadcast: u32,
+    /// A transaction that so many blocks have passed by is signed again for more gas.
+    pub bump_after_blocks: u64,
+    /// Transactions of one signer on their way at once. Nodes keep at least 16 for an account.
+    pub in_flight_max: usize,
+    /// For so many seconds a payment that was called good counts against its payer's balance.
+    pub promise_s: u64,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
         // Official clients give up after 90 s (protocol page 02, section 2.5); the answer must come well before.
-        Self { wait: Duration::from_secs(30), look_interval: Duration::from_secs(2), looks_per_broadcast: 3 }
+        Self {
+            wait: Duration::from_secs(30),
+            look_interval: Duration::from_secs(2),
+            looks_per_broadcast: 3,
+            bump_after_blocks: 3,
+            in_flight_max: 16,
+            promise_s: 60,
+        }
     }
 }
 
@@ -47,10 +68,16 @@ pub struct Engine(Arc<Inner>);
 
 struct Inner {
     settlers: Vec<Arc<dyn Settler>>,
+    store: Arc<dyn Store>,
     journal: Journal<Settlement>,
-    lanes: Lanes,
+    slots: Journal<Slot>,
+    queues: Queues,
     flights: Flights,
+    watched: Watched,
     recent: Recent,
+    /// The book was found to lack what the chain knows: it was put back, or is new.
+    is_restored: AtomicBool,
+    has_started: AtomicBool,
     clock: Arc<dyn Clock>,
     options: EngineOptions,
 }
@@ -66,38 +93,101 @@ impl Engine {
         Self(Arc::new(Inner {
             settlers,
             journal: Journal::new(Arc::clone(&store)),
-            lanes: Lanes::new(store),
+            slots: Journal::new(Arc::clone(&store)),
+            store,
+            queues: Queues::new(options.in_flight_max),
             flights: Flights::default(),
+            watched: Watched::default(),
             recent: Recent::default(),
+            is_restored: AtomicBool::new(false),
+            has_started: AtomicBool::new(false),
             clock,
             options,
         }))
     }
 
-    /// Takes up everything that a crash or a fault left open, and sends again what holds up a signer. Call it before
-    /// the first request and every now and then; it returns how many payments are open.
-    pub async fn recover(&self) -> Result<usize, Fault> {
-        let count = self.resume().await?;
-        for (network, signer) in self.0.lanes.all().await? {
-            if let Some(settler) = self.0.settlers.iter().find(|settler| settler.speaks(&network)) {
-                self.tend(settler.as_ref(), &network, &signer).await;
-            }
-        }
-        Ok(count)
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
     }
 
-    async fn resume(&self) -> Result<usize, Fault> {
+    /// Takes up every transaction that a crash or a fault left open. Call it before the first request and every now
+    /// and then; it returns how many payments wait for one.
+    pub async fn recover(&self) -> Result<usize, Fault> {
+        self.compare_nonces().await?;
         let mut count = 0;
         let mut after: Option<String> = None;
         loop {
-            let page = self.0.journal.scan_open(after.as_deref(), PAGE).await?;
+            let page = self.0.slots.scan_open(after.as_deref(), PAGE).await?;
             let Some(last) = page.last() else { return Ok(count) };
-            after = Some(last.record.id.to_string());
-            for entry in page {
-                count += 1;
-                self.fly(entry.record.id, None)?;
+            after = Some(groat_core::books::Aggregate::key(&last.record));
+            for slot in page {
+                count += self.resume(slot).await?;
             }
         }
+    }
+
+    /// At the start nonces that are not in the book mean that it was put back (KP16); later, that somebody else uses
+    /// the account.
+    async fn compare_nonces(&self) -> Result<(), Fault> {
+        let has_started = self.0.has_started.swap(true, Ordering::Relaxed);
+        for (network, signer) in self.lanes().await? {
+            let Some(settler) = self.0.settlers.iter().find(|settler| settler.speaks(&network)) else {
+                continue;
+            };
+            if !settler.signers(&network).contains(&signer) {
+                continue;
+            }
+            match self.catch_up(settler.as_ref(), &network, &signer, has_started).await {
+                Ok(false) => {}
+                Ok(true) if has_started => self.0.queues.of(settler, &network).halt(&signer),
+                Ok(true) => self.0.is_restored.store(true, Ordering::Relaxed),
+                Err(fault) => tracing::warn!(%network, signer, %fault, "cannot compare nonces"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Watches a slot from the book; nothing when somebody in this process does.
+    async fn resume(&self, slot: Entry<Slot>) -> Result<usize, Fault> {
+        let settler = Arc::clone(match self.settler(&slot.record.scheme, &slot.record.network) {
+            Ok(settler) => settler,
+            Err(reason) => {
+                tracing::error!(network = %slot.record.network, %reason, "a transaction is open on what is not set up");
+                return Ok(0);
+            }
+        });
+        let queue = self.0.queues.of(&settler, &slot.record.network);
+        let mut riders = Vec::with_capacity(slot.record.payments.len());
+        for id in &slot.record.payments {
+            riders.extend(self.0.journal.load(&id.to_string()).await?);
+        }
+        let place = queue.place_now(&slot.record.signer);
+        let Some(watch) = Watch::begin(self, &queue, slot, riders, place, 0) else { return Ok(0) };
+        let count = watch.count();
+        tokio::spawn(watch.run());
+        Ok(count)
+    }
+
+    /// Waits for the end of a payment that is submitted already, by whomever.
+    async fn follow(&self, record: &Settlement, landing: Landing) {
+        landing.hand_over();
+        if let Err(fault) = self.look_after(record).await {
+            self.0.flights.end(&record.id, Err(fault.into()));
+        }
+    }
+
+    async fn look_after(&self, record: &Settlement) -> Result<(), Fault> {
+        if let Some(slot) = record.slot()
+            && let Some(slot) = self.0.slots.load(slot).await?
+        {
+            self.resume(slot).await?;
+        }
+        // It may have ended before anybody knew that we wait.
+        let entry = self.0.journal.load(&record.id.to_string()).await?;
+        if let Some(end) = entry.and_then(|entry| ended(&entry.record)) {
+            self.0.flights.end(&record.id, end);
+        }
+        Ok(())
     }
 
     fn settler(&self, scheme: &str, network: &Network) -> Result<&Arc<dyn Settler>, Reason> {
@@ -111,19 +201,10 @@ impl Engine {
     /// Checks a payment against the chain, whatever the book says.
     async fn examine(&self, payment: &Payment, offer: &Offer) -> Result<Verified, Failure> {
         let settler = self.settler(&offer.scheme, &offer.network)?;
-        let claim = settler.verify(payment, offer, self.0.clock.now()).await?;
+        let claim = settler.verify(payment, offer, self.now()).await?;
         let payer = claim.payer.clone();
         let same = |one: &str, other: &str| settler.same_account(one, other);
         Verified::compare(claim, offer, same).map_err(|reason| Failure::from(reason).by(&payer))
-    }
-
-    /// The flight of a payment; a new one when nobody works on it. `fresh` is the record to begin with, when there
-    /// is none in the book yet.
-    fn fly(&self, id: PaymentId, fresh: Option<Settlement>) -> Result<Flight, Fault> {
-        self.0.flights.join_or(id, |landing| {
-            let engine = self.clone();
-            tokio::spawn(async move { engine.drive(id, fresh, landing).await });
-        })
     }
 
     async fn wait(
@@ -134,7 +215,8 @@ impl Engine {
     ) -> Result<Receipt, Failure> {
         let landed = tokio::time::timeout(self.0.options.wait, flight.landed()).await;
         // One nonce can be signed for two payees or prices; whoever asks second waits for the payment of the first.
-        let same = flight.price().is_none_or(|(amount, pay_to)| same_terms(amount, &pay_to, offer, settler));
+        let (amount, pay_to) = flight.price();
+        let same = same_terms(amount, &pay_to, offer, settler);
         match landed {
             _ if !same => Err(Reason::AmountMismatch.into()),
             Ok(landed) => landed,
@@ -152,30 +234,141 @@ impl Engine {
             pay_to: claim.pay_to,
             amount: claim.amount,
             valid_until: claim.valid_until,
-            held_at: self.0.clock.now(),
+            held_at: self.now(),
+            alone: claim.alone,
+            told: false,
             payment: payment.clone(),
             offer,
-            state: SettlementState::Held,
+            state: SettlementState::Released,
         }
     }
 
-    /// Examines a payment that is not in the book, or was given back, and starts its flight.
-    async fn begin(&self, id: PaymentId, payment: &Payment, offer: &Offer) -> Result<Flight, Failure> {
-        match self.examine(payment, offer).await {
-            Ok(verified) => Ok(self.fly(id, Some(self.held(verified, payment)))?),
+    /// It was said that the money has moved, and it has not: a reorganisation undid it, and nothing could bring it back.
+    fn report(&self, record: &Settlement) {
+        if record.told {
+            tracing::error!(payment = %record.id, payer = record.payer, "payment.reverted: told as settled, and undone");
+            metrics::counter!("groat_payments_reverted_total").increment(1);
+        }
+    }
+
+    /// Examines a payment, and takes room for it beside everything else that its payer has promised.
+    async fn admit(&self, id: PaymentId, payment: &Payment, offer: &Offer) -> Result<Verified, Failure> {
+        for _ in 0..ADMISSIONS_MAX {
+            let verified = self.examine(payment, offer).await?;
+            let (claim, now) = (verified.claim(), self.now());
+            let until = claim.valid_until.min(now.plus(self.0.options.promise_s));
+            match self.0.flights.exposure.promise(id, claim, now, until) {
+                Room::Taken => return Ok(verified),
+                Room::None => return Err(Failure::from(Reason::InsufficientBalance).by(&claim.payer)),
+                Room::After(other) => {
+                    if let Some(mut flight) = self.0.flights.join(&other) {
+                        // Whatever becomes of it, the balance is asked again.
+                        let _ = tokio::time::timeout(self.0.options.look_interval, flight.landed()).await;
+                    }
+                }
+            }
+        }
+        let payer = self.examine(payment, offer).await?.claim().payer.clone();
+        Err(Failure::from(Reason::InsufficientBalance).by(&payer))
+    }
+
+    /// A seat in the flight of a payment: by the book first, and by the chain when the book does not know it.
+    async fn board(&self, id: PaymentId, payment: &Payment, offer: &Offer) -> Result<Flight, Failure> {
+        let Some(Entry { version, record }) = self.0.journal.load(&id.to_string()).await? else {
+            return self.begin(id, payment, offer, None).await;
+        };
+        let settler = self.settler(&offer.scheme, &offer.network)?;
+        if !same_terms(record.amount, &record.pay_to, offer, settler.as_ref()) {
+            return Err(Reason::AmountMismatch.into());
+        }
+        if let Some(end) = ended(&record) {
+            return Ok(Flight::over(&record, end));
+        }
+        if record.slot().is_none() {
+            return self.begin(id, payment, offer, Some(version)).await;
+        }
+        let (flight, landing) = self.0.flights.join_or_start(&record)?;
+        if let Some(landing) = landing {
+            self.follow(&record, landing).await;
+        }
+        Ok(flight)
+    }
+
+    /// Examines a payment that is not in the book, or is free again, and queues it.
+    async fn begin(
+        &self,
+        id: PaymentId,
+        payment: &Payment,
+        offer: &Offer,
+        version: Option<u64>,
+    ) -> Result<Flight, Failure> {
+        let settler = self.settler(&offer.scheme, &offer.network)?;
+        let queue = self.0.queues.of(settler, &offer.network);
+        match self.admit(id, payment, offer).await {
+            Ok(verified) => {
+                let (flight, landing) = self.0.flights.join_or_start(&self.held(verified, payment))?;
+                if let Some(landing) = landing {
+                    self.enqueue(&queue, landing.record().clone(), version, landing);
+                }
+                Ok(flight)
+            }
             // Between our look and now somebody else submitted it: that is a payment like any other (threat row E09).
             // Only what this engine saw unused counts; else an old payment could be shown to a second facilitator.
             Err(Failure::Refused(refusal)) if refusal.reason == Reason::NonceAlreadyUsed => {
-                match self.0.recent.take(&id) {
-                    Some(held) if held.offer == *offer => Ok(self.fly(id, Some(held))?),
-                    _ => Err(Failure::Refused(refusal)),
+                let seen = self.0.recent.take(&id).filter(|seen| seen.offer == *offer);
+                let by_us_only = seen.is_none();
+                let Some(record) = seen.or_else(|| self.forgotten(id, payment, offer, &refusal)) else {
+                    return Err(Failure::Refused(refusal));
+                };
+                let (flight, landing) = self.0.flights.join_or_start(&record)?;
+                if let Some(landing) = landing {
+                    let job = queue::Job {
+                        settlement: record,
+                        version,
+                        landing,
+                        since: tokio::time::Instant::now(),
+                    };
+                    self.turn_down(settler.as_ref(), job, Failure::Refused(refusal), by_us_only).await;
                 }
+                Ok(flight)
             }
             Err(failure) => Err(failure),
         }
     }
+
+    /// After the book was put back: what it may have known of a payment whose authorization is used. Its proof was
+    /// checked before its state.
+    fn forgotten(
+        &self,
+        id: PaymentId,
+        payment: &Payment,
+        offer: &Offer,
+        refusal: &groat_core::Refusal,
+    ) -> Option<Settlement> {
+        if !self.0.is_restored.load(Ordering::Relaxed) {
+            return None;
+        }
+        let (_, valid_until) = self.settler(&offer.scheme, &offer.network).ok()?.key(payment, offer).ok()?;
+        Some(Settlement {
+            id,
+            network: offer.network.clone(),
+            asset: offer.asset.clone(),
+            payer: refusal.payer.clone()?,
+            pay_to: offer.pay_to.clone(),
+            amount: offer.amount,
+            valid_until,
+            held_at: self.now(),
+            alone: false,
+            told: false,
+            payment: payment.clone(),
+            offer: offer.clone(),
+            state: SettlementState::Released,
+        })
+    }
 }
 
+/// How often a payment waits for others of its payer before it is refused.
+const ADMISSIONS_MAX: usize = 3;
 /// Records per page of a scan.
 const PAGE: usize = 256;
 
@@ -208,9 +401,8 @@ impl Facilitator for Engine {
     }
 
     async fn verify(&self, payment: &Payment, offer: &Offer) -> Result<Claim, Failure> {
-        let settler = self.settler(&offer.scheme, &offer.network)?;
-        let verified = self.examine(payment, offer).await?;
-        let (key, _) = settler.key(payment, offer)?;
+        let (key, _) = self.settler(&offer.scheme, &offer.network)?.key(payment, offer)?;
+        let verified = self.admit(key.id(), payment, offer).await?;
         // On chain a submitted payment still looks good; the book knows better.
         if let Some(entry) = self.0.journal.load(&key.id().to_string()).await? {
             let reason = match entry.record.state {
@@ -218,14 +410,14 @@ impl Facilitator for Engine {
                     Some(Reason::NonceAlreadyUsed)
                 }
                 SettlementState::Submitted { .. } => Some(Reason::PaymentInProgress),
-                SettlementState::Held | SettlementState::Released => None,
+                SettlementState::Released => None,
             };
             if let Some(reason) = reason {
                 return Err(Failure::from(reason).by(&verified.claim().payer));
             }
         }
         let claim = verified.claim().clone();
-        self.0.recent.remember(self.held(verified, payment), self.0.clock.now());
+        self.0.recent.remember(self.held(verified, payment), self.now());
         Ok(claim)
     }
 
@@ -235,37 +427,38 @@ impl Facilitator for Engine {
         let id = key.id();
         let flight = match self.0.flights.join(&id) {
             Some(flight) => flight,
-            None => match self.0.journal.load(&id.to_string()).await? {
-                None => self.begin(id, payment, offer).await?,
-                Some(entry) => match ended(&entry.record) {
-                    _ if !same_terms(entry.record.amount, &entry.record.pay_to, offer, settler.as_ref()) => {
-                        return Err(Reason::AmountMismatch.into());
+            None => match self.board(id, payment, offer).await {
+                // Another instance may have settled it since the book was asked.
+                Err(Failure::Refused(refusal)) if refusal.reason == Reason::NonceAlreadyUsed => {
+                    match self.0.journal.load(&id.to_string()).await? {
+                        Some(_) => self.board(id, payment, offer).await?,
+                        None => return Err(refusal.into()),
                     }
-                    Some(end) => return end,
-                    None if entry.record.state == SettlementState::Released => {
-                        self.begin(id, payment, offer).await?
-                    }
-                    None => self.fly(id, None)?,
-                },
+                }
+                boarded => boarded?,
             },
         };
         self.wait(flight, offer, settler.as_ref()).await
     }
 
     async fn status(&self, id: &PaymentId) -> Result<Option<PaymentStatus>, Fault> {
-        let entry = self.0.journal.load(&id.to_string()).await?;
-        Ok(entry.map(|entry| {
-            let record = entry.record;
-            PaymentStatus {
-                id: record.id,
-                payer: record.payer,
-                pay_to: record.pay_to,
-                network: record.network,
-                asset: record.asset,
-                amount: record.amount,
-                valid_until: record.valid_until,
-                state: record.state,
-            }
+        let Some(entry) = self.0.journal.load(&id.to_string()).await? else { return Ok(None) };
+        let mut record = entry.record;
+        if let SettlementState::Submitted { slot, transaction } = &mut record.state
+            && let Some(slot) = self.0.slots.load(slot).await?
+            && let Some(last) = slot.record.attempts.last()
+        {
+            transaction.clone_from(&last.transaction);
+        }
+        Ok(Some(PaymentStatus {
+            id: record.id,
+            payer: record.payer,
+            pay_to: record.pay_to,
+            network: record.network,
+            asset: record.asset,
+            amount: record.amount,
+            valid_until: record.valid_until,
+            state: record.state,
         }))
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn ended(record: &Settlement) -> Option<Result<Receipt, Failure>> {
             let (payer, transaction) = (Some(record.payer.clone()), transaction.clone());
             Some(Err(Refusal { payer, transaction, ..reason.clone().into() }.into()))
         }
-        SettlementState::Held | SettlementState::Submitted { .. } | SettlementState::Released => None,
+        SettlementState::Submitted { .. } | SettlementState::Released => None,
     }
 }
 

@@ -169,15 +169,17 @@ async fn e11_a_wallet_whose_owner_empties_it_after_verify_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn e20_a_wallet_that_could_not_be_asked_is_a_fault() {
-    let world = World::new(Mining::Instant);
-    world.give(USDC, ALWAYS_WALLET, 10_000);
-    let authorization = Authorization { from: ALWAYS_WALLET, ..world.payer(1).authorization(1) };
-    let payment = payment(&authorization, &[1, 2, 3]);
     for method in ["eth_getCode", "eth_call", "eth_getBlockByNumber", "eth_estimateGas", "eth_getBalance"] {
-        world.chain.faults(|faults| faults.fail_next.insert(method.to_owned(), (1, -32603)));
+        let world = World::new(Mining::Instant);
+        world.give(USDC, ALWAYS_WALLET, 10_000);
+        let authorization = Authorization { from: ALWAYS_WALLET, ..world.payer(1).authorization(1) };
+        let payment = payment(&authorization, &[1, 2, 3]);
+        world.chain.faults(|faults| faults.fail_next.insert(method.to_owned(), (9, -32603)));
         let failed = world.engine.settle(&payment, &offer()).await.unwrap_err();
         assert!(matches!(failed, Failure::Fault(Fault::Unavailable { .. })), "{method}: {failed:?}");
+        assert_eq!(world.transactions(), 0);
+        world.chain.faults(|faults| faults.fail_next.clear());
+        world.engine.settle(&payment, &offer()).await.unwrap();
+        assert_eq!(world.transactions(), 1);
     }
-    world.engine.settle(&payment, &offer()).await.unwrap();
-    assert_eq!(world.transactions(), 1);
 }

@@ -151,7 +151,7 @@ async fn h25_no_answer_repeats_the_signature_or_names_the_node() {
     let payment = world.payer(1).pay(1);
     let signature = payment.proof["signature"].as_str().unwrap().to_owned();
     let body = write_request(&payment, &offer()).to_string();
-    world.chain.faults(|faults| faults.fail_next.insert("eth_call".to_owned(), (1, -32603)));
+    world.chain.faults(|faults| faults.fail_next.insert("eth_call".to_owned(), (9, -32603)));
     let (status, answer) = post(&app, "/verify", &[JSON], body).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
     assert!(

@@ -1,14 +1,17 @@
 //! The engine and its service on the embedded chain: real signatures, real transactions.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod batches;
 mod garbage;
 mod hostile;
+mod lanes;
 mod node;
 mod official;
 mod outsider;
 mod payer_acts;
 mod races;
 mod remote;
+mod reorgs;
 mod server;
 mod settle;
 mod signatures;

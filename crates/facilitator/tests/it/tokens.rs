@@ -144,9 +144,11 @@ async fn e20_a_node_that_fails_is_a_fault_and_not_a_verdict() {
     let world = World::new(Mining::Instant);
     let payment = world.payer(1).pay(1);
     for method in ["eth_getCode", "eth_call"] {
-        world.chain.faults(|faults| faults.fail_next.insert(method.to_owned(), (1, -32603)));
+        // A question that was asked for several is asked again for each.
+        world.chain.faults(|faults| faults.fail_next.insert(method.to_owned(), (9, -32603)));
         let failed = world.engine.verify(&payment, &offer()).await.unwrap_err();
         assert!(matches!(failed, Failure::Fault(Fault::Unavailable { .. })), "{method}: {failed:?}");
+        world.chain.faults(|faults| faults.fail_next.clear());
     }
     world.engine.settle(&payment, &offer()).await.unwrap();
 }

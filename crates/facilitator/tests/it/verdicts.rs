@@ -94,9 +94,9 @@ fn answer(chain: &Value, now: u64, method: &str, params: &Value) -> Result<Value
             let input: Bytes = call.get("input").unwrap_or(&call["data"]).as_str().unwrap().parse().unwrap();
             execute(chain, now, to, &input).map(|data| json!(data))
         }
-        "eth_getBlockByNumber" => {
-            Ok(json!({ "number": "0x1", "hash": B256::ZERO, "timestamp": "0x1", "baseFeePerGas": "0x7" }))
-        }
+        "eth_getBlockByNumber" => Ok(
+            json!({ "number": "0x1", "hash": B256::ZERO, "parentHash": B256::ZERO, "timestamp": "0x1", "baseFeePerGas": "0x7" }),
+        ),
         "eth_maxPriorityFeePerGas" => Ok(json!("0x1")),
         other => panic!("{other} was not expected"),
     }
@@ -121,6 +121,9 @@ fn execute(chain: &Value, now: u64, to: Address, input: &[u8]) -> Result<Bytes, 
             }
             results.abi_encode()
         }
+        Multicall3::getBlockNumberCall::SELECTOR if to == MULTICALL3 => U256::from(1).abi_encode(),
+        Multicall3::getBasefeeCall::SELECTOR if to == MULTICALL3 => U256::from(7).abi_encode(),
+        Multicall3::getEthBalanceCall::SELECTOR if to == MULTICALL3 => U256::MAX.abi_encode(),
         Multicall3::getCurrentBlockTimestampCall::SELECTOR if to == MULTICALL3 => {
             U256::from(now).abi_encode()
         }

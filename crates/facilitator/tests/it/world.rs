@@ -56,6 +56,13 @@ impl World {
         Self { chain, store, engine, options }
     }
 
+    /// Another instance of this facilitator, on the same chain and book.
+    pub(crate) fn instance(&self) -> Self {
+        let (chain, store, options) = (self.chain.clone(), self.store.clone(), self.options.clone());
+        let engine = engine(&chain, &store, &options);
+        Self { chain, store, engine, options }
+    }
+
     /// Another engine on the same chain and store, as after a restart.
     pub(crate) fn restart(&mut self) {
         self.engine = engine(&self.chain, &self.store, &self.options);
@@ -99,6 +106,7 @@ fn engine(chain: &DevChain, store: &MemoryStore, options: &ChainOptions) -> Engi
             wait: Duration::from_secs(5),
             look_interval: Duration::from_millis(50),
             looks_per_broadcast: 3,
+            ..EngineOptions::default()
         },
     )
 }

@@ -176,7 +176,7 @@ pub(crate) async fn known(shop: &Shop, id: &PaymentId, amount: Amount, pay_to: &
         // The nonce is spent, on something else.
         SettlementState::Settled(_) if !ours => Known::Failed(Reason::NonceAlreadyUsed),
         // That may still fail, and then ours may be taken.
-        SettlementState::Held | SettlementState::Submitted { .. } if !ours => Known::Unknown,
+        SettlementState::Submitted { .. } if !ours => Known::Unknown,
         SettlementState::Failed { .. } if !ours => Known::Still,
         SettlementState::Settled(settled) => Known::Settled(Receipt {
             outcome: ReceiptOutcome::Settled,
@@ -185,11 +185,7 @@ pub(crate) async fn known(shop: &Shop, id: &PaymentId, amount: Amount, pay_to: &
             payer: Some(status.payer),
             amount: None,
         }),
-        SettlementState::Submitted { attempts } => {
-            Known::Moving(attempts.last().map(|attempt| attempt.transaction.clone()))
-        }
-        // Whoever holds it may be about to submit it.
-        SettlementState::Held => Known::Moving(None),
+        SettlementState::Submitted { transaction, .. } => Known::Moving(Some(transaction)),
         SettlementState::Failed { reason, .. } => Known::Failed(reason),
         SettlementState::Released => Known::Still,
     }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
-use groat_core::books::{Attempt, Book, Sale, SaleState, Settled, SettlementState};
+use groat_core::books::{Book, Sale, SaleState, Settled, SettlementState};
 use groat_core::key::KeyKind;
 use groat_core::offer::Ask;
 use groat_core::payment::ReceiptOutcome;
@@ -170,14 +170,7 @@ pub(crate) fn settled_state() -> SettlementState {
 }
 
 pub(crate) fn submitted_state() -> SettlementState {
-    let attempt = Attempt {
-        transaction: "0xsent".into(),
-        raw: "0x".into(),
-        signer: "0xs".into(),
-        nonce: 1,
-        at: Timestamp(NOW),
-    };
-    SettlementState::Submitted { attempts: vec![attempt] }
+    SettlementState::Submitted { slot: "eip155:84532/0xs/1".into(), transaction: "0xsent".into() }
 }
 
 pub(crate) fn receipt(transaction: &str) -> Receipt {
@@ -208,6 +201,8 @@ impl Facilitator for Fake {
             amount: offer.amount,
             valid_from: Timestamp(0),
             valid_until,
+            alone: false,
+            funds: None,
         };
         match Self::next(&self.on_verify) {
             Some(Script::Fail(failure)) => return Err(failure),

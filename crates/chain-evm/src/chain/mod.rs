@@ -1,16 +1,19 @@
 //! One EVM chain as a facilitator sees it: a node, the keys that pay for gas, limits, and what can be remembered.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+mod fold;
+mod gas;
+mod heads;
+mod known;
 
-use alloy_primitives::{Address, U64, U256};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use alloy_primitives::{Address, U64};
 use groat_core::{Fault, Network};
-use tokio::sync::watch;
 
+pub(crate) use self::fold::{Facts, question};
+pub(crate) use self::gas::TransferGas;
 use crate::gas_key::GasKey;
 use crate::rpc::Rpc;
-use crate::transaction::Fees;
 
 /// Whom to simulate before a payment is called good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,6 +40,10 @@ pub struct ChainLimits {
     pub gas_contract_max: u64,
     /// Gas for one settlement that deploys the wallet first.
     pub gas_deploy_max: u64,
+    /// Gas for one transaction that settles several. Chains take at most 2^24 (EIP-7825).
+    pub gas_batch_max: u64,
+    /// Payments in one transaction.
+    pub batch_max: usize,
     /// Longest validity of an authorization, in seconds.
     pub window_s_max: u64,
     /// An authorization must be good for at least so many seconds more.
@@ -52,6 +59,8 @@ impl Default for ChainLimits {
             gas_max: 250_000,
             gas_contract_max: 400_000,
             gas_deploy_max: 800_000,
+            gas_batch_max: 1 << 24,
+            batch_max: 300,
             window_s_max: 86_400,
             margin_s: 6,
         }
@@ -78,13 +87,11 @@ struct Inner {
     rpc: Rpc,
     keys: Vec<GasKey>,
     options: ChainOptions,
-    contracts: Mutex<HashMap<Address, ()>>,
-    head: watch::Sender<u64>,
-    polling: tokio::sync::Mutex<()>,
+    heads: heads::Heads,
+    fold: fold::Fold,
+    market: gas::Market,
+    known: known::Known,
 }
-
-/// Most contracts remembered as deployed; beyond it the memory starts over.
-const CONTRACTS_MAX: usize = 4096;
 
 impl Chain {
     /// A chain with its node and the keys that submit. Ask [`Chain::check_id`] before trusting the node.
@@ -95,9 +102,10 @@ impl Chain {
             rpc,
             keys,
             options,
-            contracts: Mutex::new(HashMap::new()),
-            head: watch::Sender::new(0),
-            polling: tokio::sync::Mutex::new(()),
+            heads: heads::Heads::default(),
+            fold: fold::Fold::default(),
+            market: gas::Market::default(),
+            known: known::Known::default(),
         }))
     }
 
@@ -140,63 +148,9 @@ impl Chain {
         }
         Err(Fault::garbled("chain", format!("the node serves chain {id}, not {}", self.0.chain_id)))
     }
-
-    /// Whether there is a contract at the address. Only a yes is remembered.
-    pub(crate) async fn has_code(&self, contract: Address) -> Result<bool, Fault> {
-        let remembered = |known: &Mutex<HashMap<Address, ()>>| {
-            known.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&contract)
-        };
-        if remembered(&self.0.contracts) {
-            return Ok(true);
-        }
-        if self.rpc().code(contract).await?.is_empty() {
-            return Ok(false);
-        }
-        let mut contracts = self.0.contracts.lock().unwrap_or_else(PoisonError::into_inner);
-        if contracts.len() >= CONTRACTS_MAX {
-            contracts.clear();
-        }
-        contracts.insert(contract, ());
-        Ok(true)
-    }
-
-    /// What gas costs now: twice the base fee of the newest block, and the node's tip.
-    pub(crate) async fn fees(&self) -> Result<Fees, Fault> {
-        let (head, tip) =
-            tokio::join!(self.rpc().head(), self.rpc().try_ask::<_, U256>("eth_maxPriorityFeePerGas", ()));
-        let base = saturate(head?.base_fee_per_gas.unwrap_or_default());
-        // Not every node knows the question; then one gwei is what wallets assume.
-        let tip = tip?.map_or(1_000_000_000, saturate);
-        Ok(Fees { max_fee: base.saturating_mul(2).saturating_add(tip), tip })
-    }
-
-    /// Returns when there is a new block, or after the timeout. However many wait, one asks the node.
-    pub(crate) async fn wait_block(&self, timeout: Duration) {
-        let mut head = self.0.head.subscribe();
-        let deadline = tokio::time::Instant::now() + timeout;
-        tokio::select! {
-            _ = head.changed() => {}
-            () = self.poll_until(deadline) => {}
-        }
-    }
-
-    async fn poll_until(&self, deadline: tokio::time::Instant) {
-        let Ok(_turn) = tokio::time::timeout_at(deadline, self.0.polling.lock()).await else { return };
-        while tokio::time::Instant::now() < deadline {
-            if let Ok(number) = self.rpc().ask::<_, U64>("eth_blockNumber", ()).await {
-                let number = number.to::<u64>();
-                if self.0.head.send_if_modified(|head| std::mem::replace(head, number) != number) {
-                    return;
-                }
-            }
-            tokio::time::sleep(POLL_INTERVAL).await;
-        }
-    }
 }
 
-/// Between two looks for a new block. One small request; blocks come every second at the fastest.
-const POLL_INTERVAL: Duration = Duration::from_millis(40);
-
-fn saturate(value: U256) -> u128 {
-    value.try_into().unwrap_or(u128::MAX)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What lies in these is a memory of the chain: whole at any time.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,0 +1,147 @@
+//! The newest blocks: waiting for the next, and whether an earlier one still belongs to the chain.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use alloy_primitives::{B256, U64};
+use groat_core::Fault;
+use groat_core::books::Mined;
+use groat_core::ports::Standing;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{Chain, lock};
+use crate::rpc::Block;
+
+/// Between two looks for a new block. One small request; blocks come every second at the fastest.
+const POLL_INTERVAL: Duration = Duration::from_millis(40);
+/// Links of the chain that are remembered.
+const LINKS_MAX: usize = 512;
+/// After a longer silence the links begin anew.
+const GAP_MAX: u64 = 64;
+/// So many blocks deep a block is final on chains whose nodes do not know the word.
+const DEPTH_FINAL: u64 = 64;
+/// Between two questions for what is final.
+const FINAL_FRESH: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub(super) struct Heads {
+    newest: watch::Sender<u64>,
+    polling: tokio::sync::Mutex<()>,
+    links: tokio::sync::Mutex<BTreeMap<u64, B256>>,
+    last_final: Mutex<Option<(Instant, u64)>>,
+}
+
+impl Default for Heads {
+    fn default() -> Self {
+        let (polling, links) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
+        Self { newest: watch::Sender::new(0), polling, links, last_final: Mutex::default() }
+    }
+}
+
+impl Heads {
+    /// The newest block that anybody has seen.
+    pub(super) fn newest(&self) -> u64 {
+        *self.newest.borrow()
+    }
+
+    /// Somebody has seen this block. Returns whether it is news; a chain that was put back is.
+    pub(super) fn note(&self, number: u64) -> bool {
+        self.newest.send_if_modified(|newest| std::mem::replace(newest, number) != number)
+    }
+}
+
+impl Chain {
+    /// The newest block that anybody here has seen.
+    pub(crate) fn newest(&self) -> u64 {
+        self.0.heads.newest()
+    }
+
+    /// Returns when the newest block is another than `after`, or after the timeout. However many wait, one asks.
+    pub(crate) async fn wait_block(&self, after: u64, timeout: Duration) -> u64 {
+        let mut newest = self.0.heads.newest.subscribe();
+        let deadline = Instant::now() + timeout;
+        tokio::select! {
+            _ = newest.wait_for(|newest| *newest != after) => {}
+            () = self.poll_until(deadline) => {}
+        }
+        self.newest()
+    }
+
+    async fn poll_until(&self, deadline: Instant) {
+        let Ok(_turn) = tokio::time::timeout_at(deadline, self.0.heads.polling.lock()).await else { return };
+        while Instant::now() < deadline {
+            if let Ok(number) = self.rpc().ask::<_, U64>("eth_blockNumber", ()).await
+                && self.0.heads.note(number.to::<u64>())
+            {
+                return;
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+
+    /// What has become of a block that a transaction was seen in. One question per new block, however many ask.
+    pub(crate) async fn standing(&self, mined: &Mined) -> Result<Standing, Fault> {
+        let hash: B256 =
+            mined.block_hash.parse().map_err(|_| Fault::garbled("store", "a block has no hash"))?;
+        let (head, known) = {
+            let mut links = self.0.heads.links.lock().await;
+            let head = self.rpc().head().await?;
+            self.link(&mut links, &head).await?;
+            (head.number.to::<u64>(), links.get(&mined.block).copied())
+        };
+        let there = match known {
+            Some(hash) => Some(hash),
+            None => self.rpc().block(mined.block).await?.map(|block| block.hash),
+        };
+        if there != Some(hash) {
+            return Ok(Standing::Replaced);
+        }
+        let last_final = self.last_final(head).await?;
+        Ok(if mined.block <= last_final { Standing::Final } else { Standing::Standing })
+    }
+
+    /// Follows the parents of a new head down to what is known; everything below stands as it did.
+    async fn link(&self, links: &mut BTreeMap<u64, B256>, head: &Block) -> Result<(), Fault> {
+        let (mut number, mut hash, mut parent) = (head.number.to::<u64>(), head.hash, head.parent_hash);
+        links.split_off(&(number + 1));
+        if links.last_key_value().is_some_and(|(last, _)| number - last > GAP_MAX) {
+            links.clear();
+        }
+        // Taken over only as a whole: half a way down would look like all of it.
+        let mut fresh = BTreeMap::new();
+        while links.get(&number) != Some(&hash) {
+            fresh.insert(number, hash);
+            if number == 0 || links.range(..number).next().is_none() {
+                break;
+            }
+            if links.get(&(number - 1)) == Some(&parent) {
+                break;
+            }
+            let Some(below) = self.rpc().block(number - 1).await? else { break };
+            (number, hash, parent) = (number - 1, below.hash, below.parent_hash);
+        }
+        links.append(&mut fresh);
+        while links.len() > LINKS_MAX {
+            links.pop_first();
+        }
+        Ok(())
+    }
+
+    async fn last_final(&self, head: u64) -> Result<u64, Fault> {
+        if let Some((at, number)) = *lock(&self.0.heads.last_final)
+            && at.elapsed() < FINAL_FRESH
+        {
+            return Ok(number);
+        }
+        let answer =
+            self.rpc().try_ask::<_, Option<Block>>("eth_getBlockByNumber", ("finalized", false)).await?;
+        let number = match answer {
+            Ok(Some(block)) => block.number.to::<u64>(),
+            Ok(None) | Err(_) => head.saturating_sub(DEPTH_FINAL),
+        };
+        *lock(&self.0.heads.last_final) = Some((Instant::now(), number));
+        Ok(number)
+    }
+}

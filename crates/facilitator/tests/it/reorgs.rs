@@ -1,0 +1,117 @@
+//! Blocks that are replaced after their payments were told as settled (invariant I7).
+
+use std::time::Duration;
+
+use alloy_primitives::U256;
+use alloy_sol_types::SolCall;
+use groat_core::books::SettlementState;
+use groat_core::ports::{Facilitator, Mechanism};
+use groat_core::{Payment, PaymentId};
+use groat_devchain::{Mining, USDC};
+use serde_json::json;
+
+use crate::outsider::{Outsider, Token, waiting};
+use crate::world::{World, offer};
+
+fn id(payment: &Payment) -> PaymentId {
+    groat_chain_evm::ExactEvm::offline().key(payment, &offer()).unwrap().0.id()
+}
+
+async fn state(world: &World, payment: &Payment) -> SettlementState {
+    world.engine.status(&id(payment)).await.unwrap().unwrap().state
+}
+
+async fn settled(world: &World, payment: &Payment) -> String {
+    let call = tokio::spawn({
+        let (engine, payment) = (world.engine.clone(), payment.clone());
+        async move { engine.settle(&payment, &offer()).await }
+    });
+    while waiting(&world.chain) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    world.chain.mine(1);
+    call.await.unwrap().unwrap().transaction.unwrap()
+}
+
+/// Until it is settled, in another block than before.
+async fn until_elsewhere(world: &World, payment: &Payment, before: &SettlementState) {
+    for _ in 0..600 {
+        let now = state(world, payment).await;
+        if matches!(now, SettlementState::Settled(_)) && now != *before {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{:?}", state(world, payment).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c10_a_payment_in_a_replaced_block_goes_into_another() {
+    let world = World::new(Mining::Manual);
+    let payment = world.payer(1).pay(1);
+    let transaction = settled(&world, &payment).await;
+    let before = state(&world, &payment).await;
+    world.chain.request("dev_reorg", json!([1, false])).unwrap();
+    assert_eq!(world.received(), U256::ZERO);
+    // Every node has forgotten it: it is signed again.
+    world.chain.request("anvil_dropTransaction", json!([transaction])).unwrap();
+    world.chain.mine(2);
+    for _ in 0..200 {
+        if waiting(&world.chain) > 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        world.chain.mine(1);
+    }
+    world.chain.mine(1);
+    until_elsewhere(&world, &payment, &before).await;
+    assert_eq!((world.received(), world.transactions()), (U256::from(10_000), 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c10_after_a_reorganisation_a_restart_goes_on() {
+    let mut world = World::new(Mining::Manual);
+    let payment = world.payer(1).pay(1);
+    settled(&world, &payment).await;
+    let before = state(&world, &payment).await;
+    world.chain.request("dev_reorg", json!([1, true])).unwrap();
+    world.chain.mine(3);
+    world.restart();
+    world.engine.recover().await.unwrap();
+    for _ in 0..400 {
+        if waiting(&world.chain) > 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    world.chain.mine(1);
+    until_elsewhere(&world, &payment, &before).await;
+    assert_eq!(world.received(), U256::from(10_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c10_a_payment_that_a_reorganisation_undid_for_good_is_reported_and_never_told_as_settled() {
+    let world = World::new(Mining::Manual);
+    let payer = world.payer(1);
+    let payment = payer.pay(1);
+    let transaction = settled(&world, &payment).await;
+    world.chain.request("dev_reorg", json!([1, false])).unwrap();
+    world.chain.request("anvil_dropTransaction", json!([transaction])).unwrap();
+    let nonce = payer.authorization(1).nonce;
+    let cancel = Token::cancelAuthorizationCall {
+        authorizer: payer.address(),
+        nonce,
+        signature: crate::payer_acts::cancellation(&payer, nonce).into(),
+    };
+    Outsider::new(&world.chain, payer.0).send(USDC, cancel.abi_encode());
+    for _ in 0..400 {
+        world.chain.mine(1);
+        if matches!(state(&world, &payment).await, SettlementState::Failed { .. }) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(matches!(state(&world, &payment).await, SettlementState::Failed { .. }));
+    assert!(world.engine.settle(&payment, &offer()).await.is_err());
+    assert_eq!(world.received(), U256::ZERO);
+}
