@@ -8,6 +8,7 @@ mod programs;
 
 use std::io::{Read as _, Seek as _};
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -121,6 +122,15 @@ impl Cluster {
         processes.iter().for_each(|process| keeper::signal(*process, rustix::process::Signal::CONT));
     }
 
+    /// No file of the running server can grow beyond this; its log of changes has files of 1 MiB.
+    pub fn limit_file_size(&self, bytes: Option<u64>) {
+        let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+        for process in self.processes() {
+            let mut prlimit = self.programs.as_server(Path::new("prlimit"));
+            run(prlimit.arg(format!("--fsize={limit}:")).args(["--pid", &process.to_string()]));
+        }
+    }
+
     /// Changes a setting of the running server, and waits until new sessions see it.
     pub fn configure(&self, name: &str, value: &str) {
         let file = self.data().join("groat.conf");
@@ -130,6 +140,17 @@ impl Cluster {
         while self.sql("postgres", &format!("SHOW {name}")) != value {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
+    }
+
+    /// Makes it speak TLS with this certificate and key.
+    pub fn certify(&self, certificate: &Path, key: &Path) {
+        for (from, to) in [(certificate, "server.crt"), (key, "server.key")] {
+            let to = self.data().join(to);
+            std::fs::copy(from, &to).expect("the folder can be written");
+            std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
+            self.programs.give(&to);
+        }
+        self.configure("ssl", "on");
     }
 
     /// Makes an empty database and answers its URL, password included.

@@ -41,9 +41,13 @@ impl Programs {
         self.folder.join(program)
     }
 
-    /// A program, as a user that it accepts.
+    /// One of PostgreSQL's programs, as a user that it accepts.
     pub(crate) fn command(&self, program: &str) -> Command {
-        let path = self.path(program);
+        self.as_server(&self.path(program))
+    }
+
+    /// A program, as the user whom the server runs as.
+    pub(crate) fn as_server(&self, path: &Path) -> Command {
         let mut command = match self.user {
             Some(user) => {
                 let mut command = Command::new("runuser");

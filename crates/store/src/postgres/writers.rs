@@ -88,8 +88,9 @@ impl Queue {
     }
 
     /// Sends everybody away who waits: behind a database that is gone they would only wait longer.
-    async fn refuse(&self, why: &str) {
-        let mut queue = self.0.lock().await;
+    fn refuse(&self, why: &str) {
+        // Whoever holds the lock waits for the next commit, so nobody waits for him.
+        let Ok(mut queue) = self.0.try_lock() else { return };
         while let Ok(job) = queue.try_recv() {
             let _ = job.answer.send(Err(unavailable(why)));
         }
@@ -151,7 +152,7 @@ impl Writer {
             let _ = job.answer.send(Err(unavailable(why)));
         }
         if matches!(failure, Failure::Gone(_)) {
-            self.queue.refuse(why).await;
+            self.queue.refuse(why);
         }
         if let Some(backend) = unknown {
             self.wait_for_the_end(backend).await;
@@ -203,7 +204,7 @@ impl Writer {
             match ended {
                 Ok(true) => return,
                 Ok(false) => {}
-                Err(Failure::Gone(why)) => self.queue.refuse(&why).await,
+                Err(Failure::Gone(why)) => self.queue.refuse(&why),
                 Err(failure) => tracing::warn!(?failure, "how a commit ended is not known yet"),
             }
             tokio::time::sleep(PAUSE).await;

@@ -9,6 +9,7 @@ mod journal;
 mod memory;
 mod postgres;
 mod postgres_crash;
+mod postgres_tls;
 mod sqlite_file;
 mod suite;
 

@@ -267,3 +267,39 @@ async fn o08_a_database_that_became_read_only_is_a_fault_until_it_is_not() {
     assert!(store.commit(vec![write("c", Expect::Absent, "x")]).await.unwrap());
     assert_eq!(store.scan(Book::Sales, None, true, 9).await.unwrap().len(), 2);
 }
+
+/// The limit on file sizes stands in for a full disk, as it does for a file of SQLite.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn o08_a_full_disk_refuses_commits_and_room_lets_them_go_on() {
+    let cluster = Cluster::start_with(&["autovacuum=off"]);
+    let store = open(&cluster.database()).await;
+    let mut noise = vec![0; 400_000];
+    getrandom::fill(&mut noise).unwrap();
+    let large = hex::encode(noise);
+    let create = async |number: usize| {
+        store.commit(vec![write(&format!("k{number:03}"), Expect::Absent, &large)]).await
+    };
+    assert!(create(0).await.unwrap());
+    cluster.limit_file_size(Some(4 << 20));
+    let mut kept = vec!["k000".to_owned()];
+    let mut refused = 0;
+    for number in 1..40 {
+        match create(number).await {
+            Ok(written) => {
+                assert!(written);
+                kept.push(format!("k{number:03}"));
+            }
+            error => {
+                assert_unavailable(error);
+                refused += 1;
+            }
+        }
+        assert!(store.get(Book::Sales, "k000").await.unwrap().is_some(), "reads go on");
+    }
+    assert!(refused > 20 && kept.len() > 1, "{refused} refused");
+    cluster.limit_file_size(None);
+    assert!(create(999).await.unwrap());
+    kept.push("k999".to_owned());
+    let records = store.scan(Book::Sales, None, true, 99).await.unwrap();
+    assert_eq!(records.into_iter().map(|record| record.key).collect::<Vec<_>>(), kept);
+}

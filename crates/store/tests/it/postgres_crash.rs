@@ -36,12 +36,15 @@ impl Load {
         Self { callers: callers.collect(), stop, answered, faults }
     }
 
-    async fn until(&self, count: &AtomicUsize, more: usize) {
-        let (goal, start) = (count.load(Ordering::Relaxed) + more, Instant::now());
-        while count.load(Ordering::Relaxed) < goal {
-            assert!(start.elapsed() < Duration::from_secs(60), "the store does not go on");
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+    async fn answers(&self, more: usize) {
+        reach(&self.answered, self.answered.load(Ordering::Relaxed) + more).await;
+    }
+
+    /// Does something to the server that must be noticed.
+    async fn noticing(&self, act: impl FnOnce()) {
+        let before = self.faults.load(Ordering::Relaxed);
+        act();
+        reach(&self.faults, before + 1).await;
     }
 
     /// What every commit was said or, after an error, seen to be.
@@ -52,6 +55,14 @@ impl Load {
             known.extend(caller.await.unwrap());
         }
         known
+    }
+}
+
+async fn reach(count: &AtomicUsize, goal: usize) {
+    let start = Instant::now();
+    while count.load(Ordering::Relaxed) < goal {
+        assert!(start.elapsed() < Duration::from_secs(60), "the store does not go on");
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
@@ -110,12 +121,11 @@ async fn r08_a_server_that_is_killed_under_load_keeps_what_it_answered() {
     let store = open(&url).await;
     let load = Load::start(&store, "load", 32);
     for round in 0..5 {
-        load.until(&load.answered, 150 + 97 * round).await;
-        cluster.kill();
-        load.until(&load.faults, 1).await;
+        load.answers(150 + 97 * round).await;
+        load.noticing(|| cluster.kill()).await;
         cluster.resume();
     }
-    load.until(&load.answered, 100).await;
+    load.answers(100).await;
     let known = load.end().await;
     assert_true(&store, &known).await;
     assert_true(&*open(&url).await, &known).await;
@@ -131,10 +141,10 @@ async fn a_connection_that_is_cut_in_the_middle_of_a_commit_leaves_no_half_and_n
                      WHERE application_name = 'groat' AND state <> 'idle'";
     let mut cut = 0;
     while cut < 60 {
-        load.until(&load.answered, 10).await;
+        load.answers(10).await;
         cut += cluster.sql(database(&url), terminate).parse::<usize>().unwrap();
     }
-    load.until(&load.answered, 100).await;
+    load.answers(100).await;
     let known = load.end().await;
     assert_true(&store, &known).await;
 }
@@ -148,18 +158,17 @@ async fn a_commit_that_is_finished_late_makes_no_read_untrue() {
     let store = open(&url).await;
     let load = Load::start(&store, "load", 16);
     for round in 0..3 {
-        load.until(&load.answered, 100 + 31 * round).await;
+        load.answers(100 + 31 * round).await;
         let sessions =
             "SELECT pid FROM pg_stat_activity WHERE application_name = 'groat' AND query !~ '^SELECT'";
         let writers = cluster.sql(database(&url), sessions);
         let writers: Vec<u32> = writers.lines().map(|pid| pid.parse().unwrap()).collect();
         assert!(!writers.is_empty());
-        cluster.freeze(&writers);
-        load.until(&load.faults, 1).await;
+        load.noticing(|| cluster.freeze(&writers)).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
         cluster.thaw(&writers);
     }
-    load.until(&load.answered, 100).await;
+    load.answers(100).await;
     let known = load.end().await;
     assert_true(&store, &known).await;
 }
