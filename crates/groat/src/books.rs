@@ -22,7 +22,7 @@ pub(crate) struct StoreFlag {
 }
 
 /// A place for books. Shown without a password.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Books {
     File(PathBuf),
     Database { url: String, shown: String },
@@ -84,6 +84,12 @@ impl fmt::Display for Books {
             Self::File(path) => path.display().fmt(formatter),
             Self::Database { shown, .. } => formatter.write_str(shown),
         }
+    }
+}
+
+impl fmt::Debug for Books {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{self}")
     }
 }
 

@@ -125,10 +125,14 @@ impl Cluster {
     /// No file of the running server can grow beyond this; its log of changes has files of 1 MiB.
     pub fn limit_file_size(&self, bytes: Option<u64>) {
         let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
-        for process in self.processes() {
+        let set = |process: u32| {
             let mut prlimit = self.programs.as_server(Path::new("prlimit"));
-            run(prlimit.arg(format!("--fsize={limit}:")).args(["--pid", &process.to_string()]));
-        }
+            let set = try_run(prlimit.arg(format!("--fsize={limit}:")).args(["--pid", &process.to_string()]));
+            assert!(set.is_ok() || !keeper::is_alive(process), "{set:?}");
+        };
+        // The first one hands the limit on to those that it starts.
+        self.processes().into_iter().take(1).for_each(set);
+        self.processes().into_iter().for_each(set);
     }
 
     /// Changes a setting of the running server, and waits until new sessions see it.

@@ -49,7 +49,7 @@ WHERE r.book = n.book AND r.key = n.key AND r.version = n.found";
 
 /// Writes those commits of the group that fit, and tells which.
 ///
-/// After a failure the session may be in the middle of a transaction and must not be used again.
+/// After a failure, lost races aside, the session may be in the middle of a transaction and must not be used again.
 pub(super) async fn write(session: &Session, group: &[&[Write]]) -> Result<Vec<bool>, Failure> {
     let decision = look(session, group).await?;
     if decision.rows.is_empty() {
@@ -58,7 +58,8 @@ pub(super) async fn write(session: &Session, group: &[&[Write]]) -> Result<Vec<b
     }
     let written = put(session, &decision.rows).await?;
     if written != decision.rows.len() as u64 {
-        return Err(Failure::Again("others wrote the same records".to_owned()));
+        answered(session.client.batch_execute("ROLLBACK")).await?;
+        return Err(Failure::Raced);
     }
     match tokio::time::timeout(ANSWER_TIMEOUT, session.client.batch_execute("COMMIT")).await {
         Ok(Ok(())) => Ok(decision.fits),

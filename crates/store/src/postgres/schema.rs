@@ -11,7 +11,7 @@ use tokio_postgres::{Client, Error, Transaction};
 
 use super::PostgresError;
 use super::session::{describe, set_up};
-use super::target::Target;
+use super::target::{CONNECT_TIMEOUT, Target};
 
 /// One change of the tables.
 struct Migration {
@@ -51,12 +51,16 @@ enum Found {
 /// Makes or updates the tables; a database whose tables are too new for us stays as it is.
 pub(super) async fn prepare(target: &Target) -> Result<(), PostgresError> {
     let unusable = |why: String| PostgresError::Unusable { place: target.place().to_owned(), why };
-    let work = async {
-        let (mut client, _task) = target.connect().await?;
+    let connecting = async {
+        let (client, _task) = target.connect().await?;
         set_up(&client).await?;
-        migrate(&mut client).await
+        Ok(client)
     };
-    let found = tokio::time::timeout(PATIENCE, work)
+    let mut client = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+        .await
+        .map_err(|_| unusable("it does not answer in time".to_owned()))?
+        .map_err(|error: Error| unusable(describe(&error)))?;
+    let found = tokio::time::timeout(PATIENCE, migrate(&mut client))
         .await
         .map_err(|_| unusable("somebody else has been changing its tables for a minute".to_owned()))?
         .map_err(|error| unusable(describe(&error)))?;

@@ -40,7 +40,9 @@ END $$";
 /// Why nothing, or perhaps something, was written.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// Nothing; and trying at once may help: a deadlock, a lost race for a new key, a connection that had died.
+    /// Nothing: others wrote the same records in between. All is rolled back and the session can go on.
+    Raced,
+    /// Nothing; and trying at once may help: a deadlock, a connection that had died.
     Again(String),
     /// Nothing, because of what one of the commits holds.
     Spoiled(String),
@@ -88,6 +90,19 @@ pub(super) fn describe(error: &Error) -> String {
         source = cause.source();
     }
     text
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Raced => "others write the same records all the time",
+            Self::Again(why)
+            | Self::Spoiled(why)
+            | Self::Refused(why)
+            | Self::Gone(why)
+            | Self::Unknown(why) => why,
+        })
+    }
 }
 
 /// Sets a new connection up.

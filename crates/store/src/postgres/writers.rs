@@ -88,7 +88,7 @@ impl Queue {
     }
 
     /// Sends everybody away who waits: behind a database that is gone they would only wait longer.
-    fn refuse(&self, why: &str) {
+    fn refuse(&self, why: &Failure) {
         // Whoever holds the lock waits for the next commit, so nobody waits for him.
         let Ok(mut queue) = self.0.try_lock() else { return };
         while let Ok(job) = queue.try_recv() {
@@ -138,21 +138,16 @@ impl Writer {
             }
             Err(failed) => failed,
         };
-        tracing::error!(?failure, commits = group.len(), "the store cannot write");
+        tracing::error!(%failure, commits = group.len(), "the store cannot write");
         let unknown = matches!(failure, Failure::Unknown(_)).then_some(backend).flatten();
         if unknown.is_some() {
             self.doubts.arise();
         }
-        let (Failure::Again(why)
-        | Failure::Spoiled(why)
-        | Failure::Refused(why)
-        | Failure::Gone(why)
-        | Failure::Unknown(why)) = &failure;
         for job in group {
-            let _ = job.answer.send(Err(unavailable(why)));
+            let _ = job.answer.send(Err(unavailable(&failure)));
         }
         if matches!(failure, Failure::Gone(_)) {
-            self.queue.refuse(why);
+            self.queue.refuse(&failure);
         }
         if let Some(backend) = unknown {
             self.wait_for_the_end(backend).await;
@@ -176,17 +171,21 @@ impl Writer {
                     return Ok(fits);
                 }
                 Err(failure) => {
-                    // In the middle of a transaction: the server rolls it back when it sees the connection end.
-                    session.cut();
-                    let again = matches!(failure, Failure::Again(_)) && start.elapsed() < TRY_FOR;
-                    if !again {
+                    match failure {
+                        Failure::Raced => self.session = Some(session),
+                        // In the middle of a transaction: the server rolls it back when it sees the connection end.
+                        _ => session.cut(),
+                    }
+                    let again = matches!(failure, Failure::Raced | Failure::Again(_));
+                    if !again || start.elapsed() > TRY_FOR {
                         return Err((failure, Some(backend)));
                     }
-                    tracing::debug!(?failure, "a group of commits is tried again");
+                    tracing::debug!(%failure, "a group of commits is tried again");
                 }
             }
-            tries += 1;
+            // The first time at once: whoever won the race has finished.
             tokio::time::sleep(PAUSE * tries.min(10)).await;
+            tries += 1;
         }
     }
 
@@ -203,11 +202,13 @@ impl Writer {
             };
             match ended {
                 Ok(true) => return,
-                Ok(false) => {}
-                Err(Failure::Gone(why)) => self.queue.refuse(&why),
-                Err(failure) => tracing::warn!(?failure, "how a commit ended is not known yet"),
+                Ok(false) => tokio::time::sleep(PAUSE).await,
+                Err(failure) => {
+                    tracing::debug!(%failure, "how a commit ended is not known yet");
+                    self.queue.refuse(&failure);
+                    tokio::time::sleep(PAUSE * 10).await;
+                }
             }
-            tokio::time::sleep(PAUSE).await;
         }
     }
 }

@@ -157,7 +157,7 @@ async fn a_commit_that_is_finished_late_makes_no_read_untrue() {
     let url = cluster.database();
     let store = open(&url).await;
     let load = Load::start(&store, "load", 16);
-    for round in 0..3 {
+    for round in 0..2 {
         load.answers(100 + 31 * round).await;
         let sessions =
             "SELECT pid FROM pg_stat_activity WHERE application_name = 'groat' AND query !~ '^SELECT'";
