@@ -29,15 +29,30 @@ pub(crate) fn all() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// PostgreSQL's server, without the cluster that Debian's package would make and start: the tests make their own.
+const POSTGRESQL: &str = "$SUDO apt-get install -qy postgresql-common && \
+    $SUDO sed -ri 's/^#? *create_main_cluster.*/create_main_cluster = false/' \
+        /etc/postgresql-common/createcluster.conf && \
+    $SUDO apt-get install -qy postgresql";
+
 fn install() -> anyhow::Result<()> {
-    let missing: Vec<&str> =
+    let mut missing: Vec<&str> =
         PROGRAMS.iter().filter(|(program, _)| !has(program)).map(|(_, package)| *package).collect();
+    let mut steps = vec!["$SUDO apt-get update -q".to_owned()];
+    if !missing.is_empty() {
+        steps.push(format!("$SUDO apt-get install -qy {}", missing.join(" ")));
+    }
+    // Debian keeps the server's programs off the path, so that several versions can lie side by side.
+    if !has("/usr/lib/postgresql/*/bin/initdb") {
+        steps.push(POSTGRESQL.to_owned());
+        missing.push("postgresql");
+    }
     if missing.is_empty() {
         return Ok(());
     }
     let packages = missing.join(" ");
-    let sudo = if has("sudo") { "sudo " } else { "" };
-    let command = format!("{sudo}apt-get update -q && {sudo}apt-get install -qy {packages}");
+    let sudo = if has("sudo") { "sudo" } else { "" };
+    let command = format!("SUDO={sudo}; {}", steps.join(" && "));
     run("install Debian packages", "bash", &["-c", &command])
         .with_context(|| format!("the tests need {packages} (looked for in {})", root().display()))
 }

@@ -17,6 +17,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("groat-store", &["groat-core"]),
     ("groat-chain-evm", &["groat-core"]),
     ("groat-devchain", &[]),
+    ("groat-pg-cluster", &[]),
     ("groat-facilitator", &["groat-core", "groat-store", "groat-wire"]),
     ("groat-seller", &["groat-core", "groat-store", "groat-wire"]),
     ("groat-buyer", &["groat-core", "groat-store", "groat-wire"]),

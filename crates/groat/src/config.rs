@@ -8,6 +8,8 @@ use groat_core::{Network, Price};
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::books::Books;
+
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,8 +53,8 @@ pub(crate) struct ChainConfig {
 pub(crate) struct FacilitatorConfig {
     /// Address and port.
     pub(crate) listen: Option<SocketAddr>,
-    /// The book: an SQLite file.
-    pub(crate) store: Option<PathBuf>,
+    /// The book: an SQLite file, or the URL of a PostgreSQL database.
+    pub(crate) store: Option<Spanned<String>>,
 }
 
 /// `[gate]`
@@ -71,8 +73,8 @@ pub(crate) struct GateConfig {
     pub(crate) network: Option<Spanned<String>>,
     /// URL of a facilitator; without it the gate settles by itself on `[[chain]]`.
     pub(crate) facilitator: Option<Spanned<String>>,
-    /// The book: an SQLite file.
-    pub(crate) store: Option<PathBuf>,
+    /// The book: an SQLite file, or the URL of a PostgreSQL database.
+    pub(crate) store: Option<Spanned<String>>,
     /// What costs what.
     #[serde(default)]
     pub(crate) route: Vec<RouteConfig>,
@@ -128,6 +130,10 @@ impl Config {
         gate.network.iter().try_for_each(|network| source.network(network).map(drop))?;
         gate.pay_to.iter().try_for_each(|account| source.account(account).map(drop))?;
         gate.upstream.iter().chain(&gate.facilitator).try_for_each(|url| source.url(url))?;
+        gate.store
+            .iter()
+            .chain(&self.facilitator.store)
+            .try_for_each(|place| source.books(place).map(drop))?;
         for route in &gate.route {
             Price::parse(route.price.get_ref()).map_err(|error| {
                 source.wrong(Some(route.price.span()), &error.to_string(), "write the price like $0.01")
@@ -177,6 +183,18 @@ impl Source {
         })
     }
 
+    /// Where a book lies; a file lies beside this one unless its path is absolute.
+    pub(crate) fn books(&self, place: &Spanned<String>) -> anyhow::Result<Books> {
+        match Books::parse(place.get_ref()) {
+            Ok(Books::File(path)) => Ok(Books::File(self.beside(&path))),
+            Ok(database) => Ok(database),
+            Err(error) => {
+                let mend = "see docs/reference/config.md for the places that a book can have";
+                Err(self.wrong(Some(place.span()), &error.to_string(), mend))
+            }
+        }
+    }
+
     fn url(&self, text: &Spanned<String>) -> anyhow::Result<()> {
         let good = url::Url::parse(text.get_ref())
             .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
@@ -216,6 +234,7 @@ mod tests {
             ("\n[[gate.route]]\nmatch = \"/a\"\nprice = \"0,01\"\n", "/groat.toml:4: ", "is not a price"),
             ("[[gate.route]]\nmatch = \"/a\"\nprice = 0.01\n", "/groat.toml:3: ", "expected a string"),
             ("[[gate.route]]\nmatch = \"/a\"\nprice = \"1e-7\"\n", "/groat.toml:3: ", "is not a price"),
+            ("[gate]\nstore = \"redis://x\"\n", "/groat.toml:2: ", "`redis://` is no kind of store"),
             ("[gate\n", "/groat.toml:1: ", ""),
             ("[[chain]]\nrpc = \"http://x\"\n", "/groat.toml:1: ", "missing field `network`"),
         ] {

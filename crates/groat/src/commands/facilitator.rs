@@ -12,10 +12,10 @@ use groat_core::Network;
 use groat_core::ports::{Facilitator, Store};
 use groat_facilitator::http::{Ready, Service};
 use groat_facilitator::{Engine, EngineOptions};
-use groat_store::SqliteStore;
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::exit;
+use crate::books::{Books, StoreFlag};
 use crate::config::{ChainConfig, Config, Source};
 use crate::paths::DataDir;
 use crate::{listen, registry, sweep};
@@ -31,6 +31,8 @@ pub(crate) struct Options {
     listen: Option<SocketAddr>,
     #[command(flatten)]
     chain: ChainFlags,
+    #[command(flatten)]
+    store: StoreFlag,
     /// Tell where it listens in one JSON line
     #[arg(long)]
     json: bool,
@@ -65,11 +67,9 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     if !address.ip().is_loopback() {
         bail!("{address} is open to other machines, and callers have no API keys yet: listen on 127.0.0.1");
     }
-    let path = match (&config.facilitator.store, &source) {
-        (Some(path), Some(source)) => source.beside(path),
-        _ => data.file("facilitator.db")?,
-    };
-    let engine = engine(&chains, Arc::new(SqliteStore::open(&path)?)).await?;
+    let configured = config.facilitator.store.as_ref();
+    let books = Books::choose(&options.store, configured, source.as_ref(), data, "facilitator.db")?;
+    let engine = engine(&chains, books.open().await?).await?;
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
     let ready = Ready::default();
     let facilitator: Arc<dyn Facilitator> = Arc::new(engine.clone());
@@ -82,7 +82,7 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     ready.set(true);
     let facts = [
         ("facilitator", format!("http://{address}")),
-        ("book", path.display().to_string()),
+        ("book", books.to_string()),
         ("openPayments", open.to_string()),
     ];
     listen::announce(options.json, &facts);

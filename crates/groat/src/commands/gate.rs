@@ -9,12 +9,12 @@ use axum::Router;
 use clap::Args;
 use groat_core::ports::{Facilitator, Store};
 use groat_facilitator::Remote;
-use groat_seller::{Gateway, GatewayConfig, Pay};
-use groat_store::SqliteStore;
+use groat_seller::{Gateway, GatewayConfig, Limits, Pay};
 use serde_json::json;
 
 use super::exit;
 use super::facilitator::{ChainFlags, chains, engine, sweep_engine};
+use crate::books::{Books, StoreFlag};
 use crate::config::{Config, Source};
 use crate::paths::DataDir;
 use crate::{listen, registry, sweep};
@@ -45,10 +45,16 @@ pub(crate) struct Options {
     facilitator: Option<String>,
     #[command(flatten)]
     chain: ChainFlags,
+    #[command(flatten)]
+    store: StoreFlag,
     /// Tell where it listens in one JSON line
     #[arg(long)]
     json: bool,
 }
+
+/// How long another gate on the same database may work on a sale: longer than reading, verifying, serving and settling
+/// twice take at most.
+const LEASE_S: u64 = 180;
 
 pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std::process::ExitCode> {
     let (config, source) = match &options.config {
@@ -68,7 +74,8 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
         .context("no API is named: say which with --upstream URL")?;
     let network = text(&config.gate.network).unwrap_or_else(|| options.chain.network.clone());
     let address = options.listen.or(config.gate.listen).unwrap_or(([127, 0, 0, 1], 4021).into());
-    let store = store(&config, source.as_ref(), data)?;
+    let books = Books::choose(&options.store, config.gate.store.as_ref(), source.as_ref(), data, "gate.db")?;
+    let store = books.open().await?;
     let facilitator = facilitator(&options, &config, source.as_ref(), &store).await?;
 
     let mut builder = Pay::builder()
@@ -78,6 +85,11 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
         .clock(registry::clock())
         .network(&network)
         .pay_to(&pay_to);
+    if books.are_shared() {
+        let mut limits = Limits::default();
+        limits.lease_s = LEASE_S;
+        builder = builder.limits(limits);
+    }
     if let Some(url) = options.public_url.as_ref().or(config.gate.public_url.as_ref()) {
         builder = builder.public_url(url);
     }
@@ -109,14 +121,6 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     serving.stop().await;
     pay.drained().await;
     Ok(exit::OK)
-}
-
-fn store(config: &Config, source: Option<&Source>, data: &DataDir) -> anyhow::Result<Arc<dyn Store>> {
-    let path = match (&config.gate.store, source) {
-        (Some(path), Some(source)) => source.beside(path),
-        _ => data.file("gate.db")?,
-    };
-    Ok(Arc::new(SqliteStore::open(&path)?))
 }
 
 async fn facilitator(

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod cli;
+mod database;
 mod hostile;
 mod interop;
 mod kill;

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -63,9 +64,15 @@ impl World {
     }
 
     pub(crate) fn facilitator(&self, data: &Path) -> Running {
+        Running::start(&mut self.facilitator_command(data))
+    }
+
+    pub(crate) fn facilitator_command(&self, data: &Path) -> Command {
         let url = self.chain.said("chain");
         let arguments = ["facilitator", "--rpc", &url, "--listen", "127.0.0.1:0", "--json"];
-        Running::start(groat(data).args(arguments).env("GROAT_SIGNER_KEYS", GAS_KEY))
+        let mut command = groat(data);
+        command.args(arguments).env("GROAT_SIGNER_KEYS", GAS_KEY);
+        command
     }
 
     pub(crate) fn settle(facilitator: &str, payment: &Payment) -> Value {
@@ -94,11 +101,16 @@ impl World {
 
     /// A gate that settles by itself and sells `GET /a` and `POST /a` of an API.
     pub(crate) fn gate(&self, data: &Path, listen: &str, upstream: &Upstream) -> Running {
+        Running::start(&mut self.gate_command(data, listen, upstream))
+    }
+
+    pub(crate) fn gate_command(&self, data: &Path, listen: &str, upstream: &Upstream) -> Command {
         let (chain, api) = (self.chain.said("chain"), format!("http://{}", upstream.address));
         let mut command = groat(data);
         command.args(["gate", "--json", "--rpc", &chain, "--listen", listen, "--upstream", &api]);
         command.args(["--pay-to", PAY_TO, "--price", "GET /a=$0.01", "--price", "POST /a=$0.01"]);
-        Running::start(command.env("GROAT_SIGNER_KEYS", GAS_KEY))
+        command.env("GROAT_SIGNER_KEYS", GAS_KEY);
+        command
     }
 
     /// The payment as curl sends it.

@@ -7,12 +7,15 @@ mod disk_full;
 mod fsync_fails;
 mod journal;
 mod memory;
+mod postgres;
+mod postgres_crash;
+mod postgres_tls;
 mod sqlite_file;
 mod suite;
 
 use std::sync::Arc;
 
-use groat_store::{MemoryStore, SqliteStore};
+use groat_store::{MemoryStore, PostgresStore, SqliteStore};
 
 suite::run!(memory_keeps_the_promises_of_a_store, async {
     suite::Fresh { store: Arc::new(MemoryStore::default()), keep: Box::new(()) }
@@ -28,4 +31,9 @@ suite::run!(shared_sqlite_keeps_the_promises_of_a_store, async {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(SqliteStore::open_shared(&folder.path().join("book.db")).unwrap());
     suite::Fresh { store, keep: Box::new(folder) }
+});
+
+suite::run!(postgres_keeps_the_promises_of_a_store, async {
+    let store = Arc::new(PostgresStore::open(&postgres::shared().database()).await.unwrap());
+    suite::Fresh { store, keep: Box::new(()) }
 });
