@@ -98,7 +98,7 @@ pub enum SettlementEvent {
     /// The transaction was mined or can never be, nothing moved and the authorization is unused: it may be taken up
     /// again (invariant I5).
     Abandon,
-    /// The block that carried it is no longer part of the chain: it goes on where it was submitted.
+    /// The block that decided it is no longer part of the chain: it goes on where it was submitted (invariant I7).
     Reorganise {
         /// The slot that carries it.
         slot: String,
@@ -152,7 +152,9 @@ impl Aggregate for Settlement {
                 S::Failed { reason, transaction }
             }
             (S::Submitted { .. }, E::Abandon) => S::Released,
-            (S::Settled(_), E::Reorganise { slot, transaction }) => S::Submitted { slot, transaction },
+            (S::Settled(_) | S::Failed { .. }, E::Reorganise { slot, transaction }) => {
+                S::Submitted { slot, transaction }
+            }
             _ => return None,
         };
         Some(self)

@@ -176,6 +176,16 @@ impl Engine {
         }
     }
 
+    /// The same for whoever cannot wait.
+    fn follow_later(&self, record: Settlement) {
+        let engine = self.clone();
+        tokio::spawn(async move {
+            if let Err(fault) = engine.look_after(&record).await {
+                engine.0.flights.end(&record.id, Err(fault.into()));
+            }
+        });
+    }
+
     async fn look_after(&self, record: &Settlement) -> Result<(), Fault> {
         if let Some(slot) = record.slot()
             && let Some(slot) = self.0.slots.load(slot).await?

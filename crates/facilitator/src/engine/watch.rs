@@ -165,7 +165,7 @@ impl Watch {
             let (event, reverted) = match outcome {
                 // What carried it is over.
                 Outcome::Unknown if self.slot.record.is_final() => {
-                    (SettlementEvent::Abandon, Some(self.key.clone()))
+                    (SettlementEvent::Abandon, self.transaction())
                 }
                 Outcome::Unknown => continue,
                 Outcome::Landed(settled) => (SettlementEvent::Confirm(settled), None),
@@ -216,7 +216,7 @@ impl Watch {
             match (ended(&entry.record), reverted) {
                 (Some(end), _) => self.engine.0.flights.end(&entry.record.id, end),
                 // Perhaps another's fault. Alone it is seen whose.
-                (None, Some(_)) if entry.record.told || (shared && !entry.record.alone) => {
+                (None, _) if entry.record.told || (shared && !entry.record.alone) => {
                     let record = Settlement { alone: true, ..entry.record };
                     self.engine.requeue(&self.queue, Entry { record, ..entry });
                 }
@@ -239,13 +239,7 @@ impl Watch {
         let mut left = records.into_iter();
         while let Some(record) = left.next() {
             match self.engine.0.journal.load(&record.id.to_string()).await {
-                Ok(Some(entry)) => {
-                    if let Some(end) = ended(&entry.record) {
-                        self.engine.0.flights.exposure.ended(&entry.record, self.engine.now());
-                        self.engine.0.flights.end(&entry.record.id, end);
-                    }
-                    self.board(vec![entry]);
-                }
+                Ok(Some(entry)) => self.take_note(entry),
                 Ok(None) => {}
                 Err(fault) => {
                     // As they were: their writes fail until the book can be read.
@@ -257,6 +251,24 @@ impl Watch {
             }
         }
         Ok(())
+    }
+
+    /// What somebody else has written of one of our payments, or we, whose answer was lost.
+    fn take_note(&mut self, entry: Entry<Settlement>) {
+        match &entry.record.state {
+            SettlementState::Submitted { slot, .. } if *slot == self.key => self.board(vec![entry]),
+            SettlementState::Submitted { .. } => self.engine.follow_later(entry.record),
+            SettlementState::Released => self.tell(vec![(entry, self.transaction())]),
+            SettlementState::Settled(_) | SettlementState::Failed { .. } => self.tell(vec![(entry, None)]),
+        }
+    }
+
+    /// The one that is in a block, or else the last.
+    fn transaction(&self) -> Option<String> {
+        match &self.slot.record.state {
+            SlotState::Mined(mined) | SlotState::Final(mined) => Some(mined.transaction.clone()),
+            SlotState::Open | SlotState::Lost => None,
+        }
     }
 
     /// Nothing has come of it yet: send it again from time to time, and pay more when blocks pass it by.
@@ -372,6 +384,17 @@ impl Watch {
 
     async fn finish(&mut self) -> Result<Option<bool>, Fault> {
         let Some(slot) = self.engine.0.slots.load(&self.key).await? else { return Ok(Some(true)) };
+        let mut waiting = Vec::new();
+        for id in &slot.record.payments {
+            let entry = self.engine.0.journal.load(&id.to_string()).await?;
+            waiting.extend(entry.filter(|entry| entry.record.slot() == Some(&self.key)));
+        }
+        if !waiting.is_empty() {
+            // Another instance has taken it back.
+            self.slot = slot;
+            self.board(waiting);
+            return Ok(Some(false));
+        }
         let Some(next) = slot.record.clone().apply(SlotEvent::Finish, self.engine.now()) else {
             // Another instance was first; should it have seen a reorganisation, it has it in hand.
             return Ok(Some(true));
@@ -418,9 +441,12 @@ impl Watch {
         let entry = match self.take_back(&entry, gone, back_to) {
             None => entry,
             Some((write, record)) => {
-                if !self.engine.0.journal.commit(vec![write]).await? {
-                    return Ok(());
+                // With the slot, so that nobody finishes it meanwhile.
+                let slot = self.engine.0.slots.stage(&self.slot, &self.slot.record);
+                if !self.engine.0.journal.commit(vec![write, slot]).await? {
+                    return self.reload().await;
                 }
+                self.slot.version += 1;
                 Entry { version: entry.version + 1, record }
             }
         };
@@ -435,10 +461,18 @@ impl Watch {
         gone: &Mined,
         (slot, transaction): (String, String),
     ) -> Option<(Write, Settlement)> {
-        let carried =
-            matches!(&entry.record.state, SettlementState::Settled(settled) if block_of(settled) == *gone);
-        let event = SettlementEvent::Reorganise { slot, transaction };
-        let next = entry.record.clone().apply(event, self.engine.now()).filter(|_| carried)?;
+        let event = match &entry.record.state {
+            SettlementState::Settled(settled) if block_of(settled) == *gone => {
+                SettlementEvent::Reorganise { slot, transaction }
+            }
+            // It came to nothing in that block, and may come to something in another.
+            SettlementState::Failed { reason, .. } if *reason != Reason::Expired => {
+                SettlementEvent::Reorganise { slot, transaction }
+            }
+            SettlementState::Released => SettlementEvent::Submit { slot, transaction },
+            _ => return None,
+        };
+        let next = entry.record.clone().apply(event, self.engine.now())?;
         Some((self.engine.0.journal.stage(entry, &next), next))
     }
 
