@@ -150,6 +150,15 @@ impl Chaos {
             sim.hold(one.as_str(), other.as_str());
             self.end_later(200, 15_000, End::Release((one, other)));
         }
+        if self.stage().strikes(Fault::Isolated) {
+            let host = self.hosts[self.at(5)].clone();
+            self.stage().note("alone", 0, || host.clone());
+            for other in self.free_of(&host) {
+                sim.partition(host.as_str(), other.as_str());
+                self.busy.insert((host.clone(), other.clone()));
+                self.end_later(2_000, 10_000, End::Repair((host.clone(), other)));
+            }
+        }
         if let Some((one, other)) = self.pair(Fault::SlowLink) {
             let latency = Duration::from_millis(self.stage().between(200, 4_000));
             sim.set_link_max_message_latency(one.as_str(), other.as_str(), latency);
@@ -181,12 +190,7 @@ impl Chaos {
         self.stage().note("crash", 0, || host.to_owned());
         // Nobody hears the last words of a host that loses its power.
         let silent = self.stage().strikes(Fault::PowerCut);
-        let free: Vec<String> = self
-            .hosts
-            .iter()
-            .filter(|other| silent && *other != host && !self.is_busy(host, other))
-            .cloned()
-            .collect();
+        let free = if silent { self.free_of(host) } else { Vec::new() };
         free.iter().for_each(|other| sim.partition(host, other.as_str()));
         self.stage().set_crashing(true);
         sim.crash(host);
@@ -198,6 +202,11 @@ impl Chaos {
             disk.forget_last();
         }
         self.end_later(100, 6_000, End::Start(host.to_owned()));
+    }
+
+    /// The hosts between which and this one nothing is wrong.
+    fn free_of(&self, host: &str) -> Vec<String> {
+        self.hosts.iter().filter(|other| *other != host && !self.is_busy(host, other)).cloned().collect()
     }
 
     fn is_busy(&self, one: &str, other: &str) -> bool {

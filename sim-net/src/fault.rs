@@ -32,49 +32,60 @@ macro_rules! faults {
 // The first block is asked for every second, the others whenever they could strike.
 faults! {
     /// Two hosts do not hear each other; what is on the way is lost, and open connections stay half-open.
-    Partition = "partition", 120;
+    Partition = "partition", 180;
     /// Only one of two hosts hears the other.
     OneWay = "one-way partition", 60;
     /// Everything between two hosts waits, and then arrives at once.
     Hold = "messages held", 80;
+    /// A host hears nobody for a while, and nobody hears it.
+    Isolated = "host isolated", 50;
     /// Everything between two hosts takes long.
     SlowLink = "slow link", 80;
     /// A facilitator's process dies.
-    FacilitatorCrash = "facilitator crash", 60;
+    FacilitatorCrash = "facilitator crash", 120;
     /// A gate's process dies.
-    GateCrash = "gate crash", 60;
+    GateCrash = "gate crash", 120;
     /// The node restarts: connections break, the chain stays.
-    NodeCrash = "node crash", 30;
+    NodeCrash = "node crash", 50;
     /// A host vanishes without a word: its peers keep half-open connections.
     PowerCut = "power cut", 400;
     /// A clock jumps ahead, or back.
-    ClockJump = "clock jump", 25;
+    ClockJump = "clock jump", 50;
     /// A store is away for a while.
-    StoreDown = "store down", 25;
+    StoreDown = "store down", 50;
 
     /// A question to the node never gets there.
-    RpcLost = "rpc question lost", 25;
+    RpcLost = "rpc question lost", 40;
     /// A question to the node is answered, and the answer is lost.
-    RpcReplyLost = "rpc reply lost", 25;
+    RpcReplyLost = "rpc reply lost", 40;
     /// The node answers an error of its own.
     RpcFails = "rpc fails", 20;
+    /// A node that has not seen the last block tells of receipts and events.
+    StaleNode = "stale node", 60;
     /// A transaction is acknowledged and lost.
     BroadcastDropped = "broadcast dropped", 120;
     /// A transaction arrives and the node's answer is lost.
     BroadcastReplyLost = "broadcast reply lost", 150;
     /// The node forgets a transaction that waits.
-    Evicted = "mempool eviction", 80;
+    Evicted = "mempool eviction", 120;
     /// A block comes late, or the chain stands still for a while.
-    BlockHeld = "block held back", 60;
+    BlockHeld = "block held back", 100;
+    /// The clock of a block is ahead.
+    BlockAhead = "block ahead of time", 80;
     /// Up to three blocks are replaced by others.
-    Reorg = "reorg", 30;
+    Reorg = "reorg", 50;
     /// Transactions of replaced blocks are not in the mempool any more.
     ReorgForgets = "reorg forgets", 400;
 
+    /// A gate's call to its facilitator arrives twice.
+    CallDoubled = "call doubled", 60;
+    /// A gate's call to its facilitator arrives late, after its gate has given up or died.
+    CallDelayed = "call delayed", 40;
+
     /// A commit fails and writes nothing.
-    CommitFailed = "commit failed", 30;
+    CommitFailed = "commit failed", 50;
     /// A commit is written and its answer is lost.
-    CommitReplyLost = "commit reply lost", 30;
+    CommitReplyLost = "commit reply lost", 50;
     /// A read fails.
     ReadFailed = "store read failed", 15;
     /// A commit takes long.

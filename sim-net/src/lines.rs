@@ -15,7 +15,7 @@ use http::{Method, Request};
 use http_body_util::Full;
 use tower::Service;
 
-use crate::fault::Planted;
+use crate::fault::{Fault, Planted};
 use crate::stage::Stage;
 use crate::wire::{Http, exchange};
 
@@ -79,10 +79,29 @@ pub(crate) struct Post {
     pub(crate) stage: Arc<Stage>,
     pub(crate) http: Http,
     pub(crate) hosts: Vec<String>,
+    /// Whether they are somebody else's, whom nobody can ask for the state of a payment.
+    pub(crate) is_foreign: bool,
 }
 
 /// The name behind which they stand.
 pub(crate) const FACILITATORS: &str = "http://facilitators";
+
+/// How long a gate waits for a call that is under way to arrive much later.
+const GIVING_UP: Duration = Duration::from_secs(3);
+
+impl Post {
+    /// What is on its way arrives, whatever becomes of who sent it.
+    fn send_again(&self, url: &str, json: Option<String>, low_ms: u64, high_ms: u64) {
+        let pause = Duration::from_millis(self.stage.between(low_ms, high_ms));
+        let (http, url) = (self.http.clone(), url.to_owned());
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            if let Some(request) = request(&url, json.map(String::into_bytes)) {
+                exchange(&http, request, Duration::from_secs(60)).await;
+            }
+        });
+    }
+}
 
 #[async_trait]
 impl Carrier for Post {
@@ -91,6 +110,17 @@ impl Carrier for Post {
         let at = usize::try_from(self.stage.below(self.hosts.len() as u64)).unwrap_or_default();
         let url = url.replace(FACILITATORS, &format!("http://{}", self.hosts[at]));
         let is_settle = url.ends_with("/settle");
+        if self.is_foreign && json.is_none() && url.contains("/payments/") {
+            return Ok(br#"{"error":"not_found"}"#.to_vec());
+        }
+        if self.stage.strikes(Fault::CallDoubled) {
+            self.send_again(&url, json.clone(), 0, 5_000);
+        }
+        if self.stage.strikes(Fault::CallDelayed) {
+            self.send_again(&url, json, 5_000, 30_000);
+            tokio::time::sleep(timeout.min(GIVING_UP)).await;
+            return Err(away());
+        }
         let request = request(&url, json.map(String::into_bytes)).ok_or_else(away)?;
         match exchange(&self.http, request, timeout).await {
             Some(answer) => Ok(answer.into_body().to_vec()),

@@ -60,7 +60,7 @@ fn live(seed: u64, stage: &Arc<Stage>) -> turmoil::Result {
         sim.client(buyer_host(at).as_str(), buyer::run(Arc::clone(&world), at));
     }
     let mut chaos = Chaos::new(&world);
-    let storm_ms = stage.between(20_000, 45_000);
+    let storm_ms = stage.between(25_000, 50_000);
     loop {
         let now_ms = u64::try_from(sim.elapsed().as_millis()).unwrap_or(u64::MAX);
         stage.set_now_ms(now_ms);

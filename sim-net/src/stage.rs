@@ -26,7 +26,8 @@ pub(crate) struct Stage {
     /// How many times in a thousand each fault strikes in this run.
     per_mille: Vec<u64>,
     now_ms: AtomicU64,
-    calm: AtomicBool,
+    /// When the storm ended.
+    calm_at_ms: AtomicU64,
     crashing: AtomicBool,
     planted: Option<Planted>,
 }
@@ -53,7 +54,7 @@ impl Stage {
             trace: Mutex::new(Trace { with_text: options.with_text, ..Trace::default() }),
             per_mille,
             now_ms: AtomicU64::new(0),
-            calm: AtomicBool::new(false),
+            calm_at_ms: AtomicU64::new(u64::MAX),
             crashing: AtomicBool::new(false),
             planted: options.planted,
         }
@@ -95,11 +96,16 @@ impl Stage {
 
     /// From now on nothing goes wrong any more.
     pub(crate) fn calm_down(&self) {
-        self.calm.store(true, Ordering::Relaxed);
+        self.calm_at_ms.store(self.now_ms(), Ordering::Relaxed);
     }
 
     pub(crate) fn is_calm(&self) -> bool {
-        self.calm.load(Ordering::Relaxed)
+        self.calm_at_ms.load(Ordering::Relaxed) != u64::MAX
+    }
+
+    /// For how long nothing has gone wrong.
+    pub(crate) fn calm_for_ms(&self) -> u64 {
+        self.now_ms().saturating_sub(self.calm_at_ms.load(Ordering::Relaxed))
     }
 
     /// While a process is being killed, what is dropped in it does not count as done.

@@ -124,6 +124,8 @@ impl Place {
 pub(crate) struct World {
     pub(crate) stage: Arc<Stage>,
     pub(crate) shape: Shape,
+    /// Whether the gates cannot ask for the state of a payment, as at any facilitator but ours.
+    pub(crate) is_foreign: bool,
     pub(crate) chain: Chain,
     pub(crate) facilitators: Vec<Place>,
     pub(crate) gates: Vec<Place>,
@@ -135,7 +137,8 @@ impl World {
         let shapes = [Shape::Apart, Shape::OneFacilitator, Shape::OneSeller];
         let any = shapes[usize::try_from(stage.below(3)).unwrap_or_default()];
         let shape = if stage.planted(Planted::TwoBooks) { Shape::OneSeller } else { any };
-        stage.note("shape", 0, || format!("{shape:?}"));
+        let is_foreign = stage.chance(150);
+        stage.note("shape", u64::from(is_foreign), || format!("{shape:?}"));
         let disks: Vec<Disk> = (0..2 * INSTANCES).map(|_| Disk::default()).collect();
         let facilitators = (0..INSTANCES)
             .map(|at| Place::new(&stage, facilitator_host(at), &disks[shape.ledger_of(at)]))
@@ -148,7 +151,7 @@ impl World {
             })
             .collect();
         let chain = Chain::new(Arc::clone(&stage), shape.ledgers());
-        Arc::new(Self { shape, chain, facilitators, gates, notebook: Notebook::default(), stage })
+        Arc::new(Self { shape, is_foreign, chain, facilitators, gates, notebook: Notebook::default(), stage })
     }
 
     /// The disks of the facilitators, each once.

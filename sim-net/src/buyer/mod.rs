@@ -54,7 +54,7 @@ const PAYMENTS_MAX: usize = 3;
 /// clock can doubt it (60 s), and a minute more (invariant I13).
 const PEACE_S_MAX: u64 = 160;
 /// Most wishes of a buyer.
-const WISHES_MAX: u64 = 2;
+const WISHES_MAX: u64 = 3;
 
 /// A buyer with its connections.
 #[derive(Clone)]
@@ -68,8 +68,11 @@ pub(crate) struct Buyer {
 pub(crate) async fn run(world: Arc<World>, at: usize) -> turmoil::Result {
     let buyer = Buyer { world, at, http: http() };
     let mut bought = Vec::new();
-    buyer.world.stage.pause_ms(0, 15_000).await;
+    buyer.world.stage.pause_ms(0, 10_000).await;
     for wish in 0..buyer.world.stage.between(1, WISHES_MAX) {
+        if buyer.world.stage.is_calm() {
+            break;
+        }
         bought.extend(buyer.shop(at as u64 * WISHES_MAX + wish).await);
         buyer.world.stage.pause_ms(0, 4_000).await;
     }
@@ -97,9 +100,6 @@ impl Buyer {
             self.world.notebook.change(signed.number, |deal| deal.end = Some(end));
             stage.note("buyer ends", wish, || format!("{} {}", end.code(), signed.id));
             stage.count(end.code());
-            if end == End::Unknown {
-                stage.note("never known", wish, || format!("{} {}", route.path(), signed.id));
-            }
             match end {
                 End::Bought => return Some(signed),
                 End::Refused => stage.pause_ms(500, 4_000).await,
@@ -124,7 +124,7 @@ impl Buyer {
     /// Sends one payment until its end is known.
     async fn pursue(&self, signed: &Arc<Signed>) -> End {
         let stage = &self.world.stage;
-        let (mut failures, mut peace_ms) = (0, None);
+        let mut failures = 0;
         loop {
             let answers = self.send_copies(signed).await;
             match judge(&answers) {
@@ -136,11 +136,8 @@ impl Buyer {
             if stage.strikes(Fault::BuyerGone) {
                 return End::Gone;
             }
-            if stage.is_calm() {
-                let since_ms = *peace_ms.get_or_insert(stage.now_ms());
-                if stage.now_ms() > since_ms + PEACE_S_MAX * 1_000 {
-                    return End::Unknown;
-                }
+            if stage.calm_for_ms() > PEACE_S_MAX * 1_000 {
+                return End::Unknown;
             }
             stage.pause_ms(500, 5_000).await;
         }

@@ -101,7 +101,8 @@ impl Chain {
             let lost = before.into_iter().filter(|transfer| !after.contains(transfer));
             lock(&self.shaken).extend(lost.map(|transfer| transfer.nonce));
         }
-        self.dev.set_time(self.stage.now_s());
+        let ahead_s = if self.stage.strikes(Fault::BlockAhead) { self.stage.between(1, 12) } else { 0 };
+        self.dev.set_time(self.stage.now_s() + ahead_s);
         self.dev.mine(1);
         self.stage.note("block", self.dev.block_number(), String::new);
     }

@@ -17,7 +17,7 @@ pub(super) fn check(evidence: &Evidence<'_>) {
             if deal.misused || deal.varied {
                 evidence.world.stage.gap("a payment for two things is never told its end", || text);
             } else {
-                evidence.broken(deal, "in peace every outcome becomes known", &text);
+                evidence.open(deal, "in peace every outcome becomes known", &text);
             }
         }
         if deal.end == Some(End::Refused) && !deal.misused {

@@ -86,9 +86,9 @@ fn sale(evidence: &Evidence<'_>, deal: &Deal, seller: usize, record: &Sale) {
             evidence.broken(deal, "who is charged is served or owed", &text());
         }
         SaleState::Withheld { .. } | SaleState::Released => {}
-        SaleState::Held { .. } => stage.broken("every hold ends", &text()),
+        SaleState::Held { .. } => evidence.open(deal, "every hold ends", &text()),
         // An answer lies ready, and nobody was charged or asks for it any more.
         SaleState::Served { .. } if !ours => stage.gap("served, unpaid and never asked for again", text),
-        SaleState::Served { .. } => evidence.broken(deal, "every hold ends", &text()),
+        SaleState::Served { .. } => evidence.open(deal, "every hold ends", &text()),
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use futures_util::FutureExt;
 use groat_core::PaymentId;
-use groat_core::books::{Aggregate, Sale, SaleState, Settlement};
+use groat_core::books::{Aggregate, Sale, SaleState, Settlement, SettlementState};
 use groat_store::Journal;
 
 use crate::chain::Transfer;
@@ -66,6 +66,16 @@ impl<'w> Evidence<'w> {
     fn broken(&self, deal: &Deal, rule: &str, text: &str) {
         broken(self.world, deal, rule, text);
     }
+
+    /// Something has no end. Where a facilitator cannot be asked what became of a payment, and its payer does not ask
+    /// for it any more or it is dead, nobody can know: the gate has no chain of its own to look at.
+    fn open(&self, deal: &Deal, rule: &str, text: &str) {
+        if self.world.is_foreign {
+            self.world.stage.gap("a foreign facilitator cannot be asked", || format!("{rule}: {text}"));
+        } else {
+            self.broken(deal, rule, text);
+        }
+    }
 }
 
 fn broken(world: &World, deal: &Deal, rule: &str, text: &str) {
@@ -82,6 +92,12 @@ pub(crate) fn heard(world: &World, number: usize, told: &Told) {
     if told.is_served() && told.settled().is_none() {
         broken(world, &deal, "nothing is served unpaid", &format!("{} {told:?}", deal.id));
     }
+    if told.status == 402 && !deal.misused && !deal.varied {
+        let held = world.ledgers().flat_map(records::<Settlement>).find(|record| record.id == deal.id);
+        if held.is_some_and(|record| matches!(record.state, SettlementState::Submitted { .. })) {
+            broken(world, &deal, "unknown is never shown as failed", &format!("{} {}", deal.id, told.error));
+        }
+    }
     if let Some(receipt) = told.settled() {
         let transaction = receipt.transaction.clone().unwrap_or_default();
         if !world.chain.is_mined(&transaction) {
@@ -92,6 +108,9 @@ pub(crate) fn heard(world: &World, number: usize, told: &Told) {
 
 /// Whether nothing is left to do but what only a buyer's resend could do.
 pub(crate) fn rests(world: &World) -> bool {
+    if world.is_foreign {
+        return money::lanes(world).is_empty();
+    }
     let settled = world.ledgers().all(|disk| records::<Settlement>(disk).iter().all(Aggregate::is_final));
     let sold =
         || world.sales().flat_map(records::<Sale>).all(|sale| !matches!(sale.state, SaleState::Held { .. }));

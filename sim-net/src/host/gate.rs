@@ -104,7 +104,12 @@ fn pay(world: &Arc<World>, at: usize) -> Result<Pay, groat_seller::ConfigError> 
     // More than the longest work: verify, handler and its body, two settlements with a look into the book.
     limits.lease_s = if world.shape == Shape::OneSeller { 45 } else { 0 };
     let mechanisms: Vec<Arc<dyn Mechanism>> = vec![Arc::new(ExactEvm::offline())];
-    let post = Post { stage: Arc::clone(&world.stage), http: http(), hosts: world.shape.facilitators_of(at) };
+    let post = Post {
+        stage: Arc::clone(&world.stage),
+        http: http(),
+        hosts: world.shape.facilitators_of(at),
+        is_foreign: world.is_foreign,
+    };
     let facilitator: Arc<dyn Facilitator> =
         Arc::new(Remote::over(Arc::new(post), FACILITATORS, mechanisms.clone()));
     Pay::builder()

@@ -43,7 +43,10 @@ async fn answer(State(world): State<Arc<World>>, body: Bytes) -> Response {
         let error = json!({ "code": -32000, "message": "simulated trouble" });
         return Json(json!({ "jsonrpc": "2.0", "id": call["id"], "error": error })).into_response();
     }
-    let (result, is_lost) = if method == "eth_sendRawTransaction" {
+    let is_of_the_past = matches!(method, "eth_getTransactionReceipt" | "eth_getLogs");
+    let (result, is_lost) = if is_of_the_past && stage.strikes(Fault::StaleNode) {
+        (Ok(if method == "eth_getLogs" { json!([]) } else { Value::Null }), false)
+    } else if method == "eth_sendRawTransaction" {
         send(&world, &call)
     } else {
         (
