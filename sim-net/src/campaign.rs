@@ -1,6 +1,6 @@
 //! Many seeds, each in a process of its own: two runs in one process would not be independent of each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,7 +18,7 @@ struct Sums {
     faults: BTreeMap<String, u64>,
     outcomes: BTreeMap<String, u64>,
     gaps: BTreeMap<String, u64>,
-    broken: BTreeMap<u64, Vec<String>>,
+    broken: BTreeSet<u64>,
 }
 
 impl Sums {
@@ -29,7 +29,7 @@ impl Sums {
         add(&mut self.outcomes, report.outcomes);
         add(&mut self.gaps, report.gaps);
         if !report.violations.is_empty() {
-            self.broken.insert(seed, report.violations);
+            self.broken.insert(seed);
         }
     }
 }
@@ -66,12 +66,9 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     if sums.broken.is_empty() {
         return ExitCode::SUCCESS;
     }
-    println!("{} seeds broke promises", sums.broken.len());
-    for (seed, violations) in &sums.broken {
-        println!("seed {seed}: {}", violations.join("; "));
-    }
-    if let (false, Some(seed)) = (arguments.keep_going, sums.broken.keys().next()) {
-        println!("its story: cargo run --release -p groat-sim-net -- --seed {seed} --trace");
+    println!("{} seeds broke promises: {:?}", sums.broken.len(), sums.broken);
+    if let Some(seed) = sums.broken.first() {
+        println!("the first story: cargo run --release -p groat-sim-net -- --seed {seed} --trace");
     }
     ExitCode::FAILURE
 }
@@ -91,8 +88,9 @@ fn many(arguments: &Arguments) -> Sums {
             if arguments.twice && child(seed, arguments).hash != report.hash {
                 report.violations.push("the same seed is the same run".to_owned());
             }
-            if !report.violations.is_empty() && !arguments.keep_going {
-                stop.store(true, Ordering::Relaxed);
+            if !report.violations.is_empty() {
+                println!("seed {seed}: {}", report.violations.join("; "));
+                stop.fetch_or(!arguments.keep_going, Ordering::Relaxed);
             }
             lock(&sums).take(seed, report);
         }

@@ -49,7 +49,7 @@ impl Chain {
             return;
         }
         // A second nonce for a payment only when the first has been spent for nothing (invariant I1).
-        let both = |nonce: &&B256| contains(&earlier.input, *nonce) && contains(&sent.input, *nonce);
+        let both = |nonce: &&B256| contains(&earlier.input, nonce) && contains(&sent.input, nonce);
         for nonce in authorizations.iter().filter(both) {
             let is_spent = self.mined_count(sent.sender) > earlier.nonce;
             if !is_spent && !self.is_shaken(nonce) {
