@@ -27,12 +27,15 @@ enum Chore {
     Interop,
     /// Run the simulated economy on many seeds; a seed that breaks a promise is printed with its story
     Sim {
-        /// How many seeds
-        #[arg(long, default_value_t = sim::SEEDS)]
-        seeds: u64,
+        /// How many seeds [default: 20000, over the network 500]
+        #[arg(long)]
+        seeds: Option<u64>,
         /// The first one
         #[arg(long, default_value_t = 0)]
         from: u64,
+        /// Real HTTP over a simulated network, instead of models around engine and gate
+        #[arg(long)]
+        net: bool,
     },
     /// Compile the Solidity contracts
     Contracts {
@@ -47,7 +50,8 @@ fn main() -> std::process::ExitCode {
         Chore::Test => test::all(),
         Chore::Tidy => tidy::run(),
         Chore::Interop => interop::matrix(),
-        Chore::Sim { seeds, from } => sim::seeds(seeds, from),
+        Chore::Sim { seeds, from, net: false } => sim::seeds(seeds.unwrap_or(sim::SEEDS), from),
+        Chore::Sim { seeds, from, net: true } => sim::net_seeds(seeds.unwrap_or(sim::NET_SEEDS), from),
         Chore::Contracts { check } => contracts::build(check),
     };
     match result {

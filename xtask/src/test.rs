@@ -24,6 +24,7 @@ pub(crate) fn all() -> anyhow::Result<()> {
     run("tests", "cargo", &["test", "--workspace", "--quiet"])?;
     interop::matrix()?;
     sim::seeds(sim::SEEDS, 0)?;
+    sim::net_seeds(sim::NET_SEEDS, 0)?;
     run("demo", "cargo", &["run", "--release", "--quiet", "--", "demo"])?;
     contracts::build(true)?;
     Ok(())

@@ -9,4 +9,4 @@ mod remote;
 mod status;
 
 pub use engine::{Engine, EngineOptions};
-pub use remote::{Remote, RemoteError};
+pub use remote::{Carrier, Remote, RemoteError};

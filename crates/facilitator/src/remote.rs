@@ -14,10 +14,20 @@ use crate::status;
 
 /// A facilitator at a URL. What it says is compared with what was asked, never taken on trust alone.
 pub struct Remote {
-    http: reqwest::Client,
+    carrier: Arc<dyn Carrier>,
     base: String,
     mechanisms: Vec<Arc<dyn Mechanism>>,
 }
+
+/// What brings questions to a facilitator and answers back: HTTP, or whatever stands for it in a simulation.
+#[async_trait]
+pub trait Carrier: Send + Sync {
+    /// The body of the answer to a POST of this JSON, or to a GET when there is none. The status of the answer says
+    /// little, because some facilitators give verdicts with 4xx.
+    async fn carry(&self, url: &str, json: Option<String>, timeout: Duration) -> Result<Vec<u8>, Fault>;
+}
+
+struct Http(reqwest::Client);
 
 /// Why a URL is no facilitator's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,30 +56,20 @@ impl Remote {
             .connect_timeout(Duration::from_secs(3))
             .build()
             .map_err(|_| wrong())?;
-        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), mechanisms })
+        Ok(Self::over(Arc::new(Http(http)), base, mechanisms))
+    }
+
+    /// The facilitator at `base`, over something else than sockets.
+    pub fn over(carrier: Arc<dyn Carrier>, base: &str, mechanisms: Vec<Arc<dyn Mechanism>>) -> Self {
+        Self { carrier, base: base.trim_end_matches('/').to_owned(), mechanisms }
     }
 
     async fn post(&self, path: &str, body: &Value, timeout: Duration) -> Result<Vec<u8>, Fault> {
-        let request = self.http.post(format!("{}{path}", self.base)).timeout(timeout);
-        let request = request.header(http::header::CONTENT_TYPE, "application/json").body(body.to_string());
-        Self::read(request.send().await).await
+        self.carrier.carry(&format!("{}{path}", self.base), Some(body.to_string()), timeout).await
     }
 
-    /// The body of an answer; its status says little, because some facilitators give verdicts with 4xx.
-    async fn read(answer: reqwest::Result<reqwest::Response>) -> Result<Vec<u8>, Fault> {
-        let trouble = |error: reqwest::Error| Fault::unavailable("facilitator", error.without_url());
-        let mut answer = answer.map_err(trouble)?;
-        if answer.status().is_redirection() {
-            return Err(Fault::garbled("facilitator", "it redirects, and payments are not sent elsewhere"));
-        }
-        let mut bytes = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(trouble)? {
-            if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(Fault::garbled("facilitator", "its answer is too large"));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok(bytes)
+    async fn get(&self, path: &str) -> Result<Vec<u8>, Fault> {
+        self.carrier.carry(&format!("{}{path}", self.base), None, VERIFY_TIMEOUT).await
     }
 
     fn mechanism(&self, offer: &Offer) -> Result<&dyn Mechanism, Failure> {
@@ -82,10 +82,32 @@ impl Remote {
 }
 
 #[async_trait]
+impl Carrier for Http {
+    async fn carry(&self, url: &str, json: Option<String>, timeout: Duration) -> Result<Vec<u8>, Fault> {
+        let request = match json {
+            Some(json) => self.0.post(url).header(http::header::CONTENT_TYPE, "application/json").body(json),
+            None => self.0.get(url),
+        };
+        let trouble = |error: reqwest::Error| Fault::unavailable("facilitator", error.without_url());
+        let mut answer = request.timeout(timeout).send().await.map_err(trouble)?;
+        if answer.status().is_redirection() {
+            return Err(Fault::garbled("facilitator", "it redirects, and payments are not sent elsewhere"));
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(trouble)? {
+            if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(Fault::garbled("facilitator", "its answer is too large"));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+}
+
+#[async_trait]
 impl Facilitator for Remote {
     async fn supported(&self) -> Result<Supported, Fault> {
-        let answer = self.http.get(format!("{}/supported", self.base)).timeout(VERIFY_TIMEOUT).send().await;
-        let bytes = Self::read(answer).await?;
+        let bytes = self.get("/supported").await?;
         read_supported(&bytes).map_err(|error| Fault::garbled("facilitator", error))
     }
 
@@ -141,9 +163,7 @@ impl Facilitator for Remote {
 
     /// Only another groat can be asked. From anybody else there is no answer, which must not be taken for "unpaid".
     async fn status(&self, id: &PaymentId) -> Result<Option<PaymentStatus>, Fault> {
-        let asked =
-            self.http.get(format!("{}/payments/{id}", self.base)).timeout(VERIFY_TIMEOUT).send().await;
-        let bytes = Self::read(asked).await?;
+        let bytes = self.get(&format!("/payments/{id}")).await?;
         match status::read(&bytes) {
             Ok(Some(status)) if status.id != *id => {
                 Err(Fault::garbled("facilitator", "it told of another payment"))

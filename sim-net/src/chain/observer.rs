@@ -1,0 +1,65 @@
+//! Sees every transaction on its way to the node, and what must hold of them at that moment.
+
+use alloy_consensus::transaction::SignerRecoverable;
+use alloy_consensus::{Transaction, TxEnvelope};
+use alloy_eips::eip2718::Decodable2718;
+use alloy_primitives::{Address, B256, Bytes};
+
+use super::Chain;
+use crate::stage::lock;
+
+/// A transaction of one of our facilitators.
+#[derive(Debug, Clone)]
+pub(super) struct Sent {
+    pub(super) hash: B256,
+    sender: Address,
+    nonce: u64,
+    input: Bytes,
+}
+
+impl Chain {
+    /// Looks at signed bytes that a facilitator sends; `authorizations` are all that were ever signed.
+    pub(crate) fn observe(&self, raw: &[u8], authorizations: &[B256]) -> Option<B256> {
+        let envelope = TxEnvelope::decode_2718(&mut &*raw).ok()?;
+        let sent = Sent {
+            hash: *envelope.tx_hash(),
+            sender: envelope.recover_signer().ok()?,
+            nonce: envelope.nonce(),
+            input: envelope.input().clone(),
+        };
+        let hash = sent.hash;
+        let mut all = lock(&self.sent);
+        if self.is_ours(sent.sender) && all.iter().all(|earlier| earlier.hash != hash) {
+            self.stage.note("sent to the node", sent.nonce, || hash.to_string());
+            for earlier in all.iter().filter(|earlier| earlier.sender == sent.sender) {
+                self.compare(earlier, &sent, authorizations);
+            }
+            all.push(sent);
+        }
+        Some(hash)
+    }
+
+    fn compare(&self, earlier: &Sent, sent: &Sent, authorizations: &[B256]) {
+        if earlier.nonce == sent.nonce {
+            // More gas for the same is all that a second transaction with a nonce may be (invariant I8).
+            if earlier.input != sent.input {
+                let text = format!("{} and {} have nonce {}", earlier.hash, sent.hash, sent.nonce);
+                self.stage.broken("a signer nonce belongs to one settlement", &text);
+            }
+            return;
+        }
+        // A second nonce for a payment only when the first has been spent for nothing (invariant I1).
+        let both = |nonce: &&B256| contains(&earlier.input, nonce) && contains(&sent.input, nonce);
+        for nonce in authorizations.iter().filter(both) {
+            let is_spent = self.mined_count(sent.sender) > earlier.nonce;
+            if !is_spent && !self.is_shaken(nonce) {
+                let text = format!("{nonce} in {} and {}", earlier.hash, sent.hash);
+                self.stage.broken("a payment has one live signer nonce", &text);
+            }
+        }
+    }
+}
+
+fn contains(input: &[u8], nonce: &B256) -> bool {
+    input.windows(32).any(|window| window == nonce.as_slice())
+}
