@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, U256};
 use groat_bench::{Purse, Row, World, heading, offer, run, settler};
-use groat_core::books::Attempt;
-use groat_core::ports::{Facilitator, PrepareContext, Settler, Store};
-use groat_core::{Network, Payment, Timestamp, Verified};
+use groat_core::books::{Attempt, Settlement, SettlementState};
+use groat_core::ports::{Facilitator, Place, Settler, Store};
+use groat_core::{Network, Payment, Timestamp};
 use groat_store::{MemoryStore, SqliteStore};
 
 const COUNT: usize = 1_000;
@@ -75,10 +75,23 @@ async fn signed(settler: &impl Settler, payment: &Payment, nonce: u64) -> Attemp
     let now =
         Timestamp(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs());
     let claim = settler.verify(payment, &offer, now).await.unwrap();
-    let same = |one: &str, other: &str| settler.same_account(one, other);
-    let verified = Verified::compare(claim, &offer, same).unwrap();
-    let plan = settler.plan(payment, &verified).await.unwrap();
-    let context = PrepareContext { nonce, replaces: None, now };
-    let signer = settler.signer(&network).unwrap();
-    settler.prepare(payment, &offer, &signer, &plan, &context).unwrap().attempt
+    let settlement = Settlement {
+        id: claim.key.id(),
+        network: claim.network,
+        asset: claim.asset,
+        payer: claim.payer,
+        pay_to: claim.pay_to,
+        amount: claim.amount,
+        valid_until: claim.valid_until,
+        held_at: now,
+        alone: true,
+        told: false,
+        payment: payment.clone(),
+        offer,
+        state: SettlementState::Released,
+    };
+    let signer = settler.signers(&network).remove(0);
+    let batch = [settlement];
+    let plan = settler.plan(&network, &signer, &batch).await.unwrap();
+    settler.prepare(Place { network: &network, signer: &signer, nonce, now }, &batch, &plan.terms).unwrap()
 }

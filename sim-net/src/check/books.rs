@@ -34,7 +34,7 @@ fn settlement(evidence: &Evidence<'_>, deal: &Deal, ledger: usize, record: &Sett
         SettlementState::Settled(_) => "settlement: settled",
         SettlementState::Failed { .. } => "settlement: failed",
         SettlementState::Released => "settlement: released",
-        SettlementState::Held | SettlementState::Submitted { .. } => "settlement: open",
+        SettlementState::Submitted { .. } => "settlement: open",
     });
     let transfer = evidence.transfer(deal);
     let on_chain = transfer.map(|moved| moved.transaction.to_string());
@@ -44,7 +44,7 @@ fn settlement(evidence: &Evidence<'_>, deal: &Deal, ledger: usize, record: &Sett
     match &record.state {
         SettlementState::Settled(settled) if Some(&settled.transaction) == on_chain.as_ref() => {}
         SettlementState::Settled(_) => evidence.broken(deal, "settled is on the chain", &text()),
-        SettlementState::Held | SettlementState::Submitted { .. } => {
+        SettlementState::Submitted { .. } => {
             stage.broken("every settlement ends", &text());
         }
         SettlementState::Failed { .. } | SettlementState::Released if ours => {

@@ -25,6 +25,7 @@ pub(crate) async fn run(world: Arc<World>, at: usize) -> turmoil::Result {
         wait: Duration::from_secs(8),
         look_interval: Duration::from_secs(2),
         looks_per_broadcast: 3,
+        ..EngineOptions::default()
     };
     let clock: Arc<dyn Clock> = place.clock.clone();
     let engine = Engine::new(vec![mechanism.clone()], place.store(), clock, options);
