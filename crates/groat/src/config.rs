@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
+use groat_core::reason::printable;
 use groat_core::{Network, Price};
 use serde::Deserialize;
 use toml::Spanned;
@@ -104,10 +105,18 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(|error| {
             anyhow!("{}: cannot be read ({error}); name another file with --config", path.display())
         })?;
-        let source = Source { path: path.to_owned(), text };
+        Self::parse(path.to_owned(), text)
+    }
+
+    /// Reads the text of a file; the path is for messages.
+    pub(crate) fn parse(path: PathBuf, text: String) -> anyhow::Result<(Self, Source)> {
+        let source = Source { path, text };
         let config: Self = toml::from_str(&source.text).map_err(|error| {
-            let what = error.message().replace('\n', " ");
-            source.wrong(error.span(), &what, "see docs/reference/config.md for what can stand here")
+            source.wrong(
+                error.span(),
+                error.message(),
+                "see docs/reference/config.md for what can stand here",
+            )
         })?;
         config.check(&source)?;
         Ok((config, source))
@@ -147,6 +156,8 @@ impl Source {
     ) -> anyhow::Error {
         let line =
             span.map_or(1, |span| self.text[..span.start.min(self.text.len())].matches('\n').count() + 1);
+        // The file may have come from somebody else, and a terminal would obey what stands in it.
+        let what = printable(what, 400);
         anyhow!("{}:{line}: {what}; {mend}", self.path.display())
     }
 
@@ -217,6 +228,7 @@ mod tests {
             ("[[gate.route]]\nmatch = \"/a\"\nprice = 0.01\n", "/groat.toml:3: ", "expected a string"),
             ("[[gate.route]]\nmatch = \"/a\"\nprice = \"1e-7\"\n", "/groat.toml:3: ", "is not a price"),
             ("[gate\n", "/groat.toml:1: ", ""),
+            ("[gate]\nnetwork = \"\\u001b[2J\\nb\"\n", "/groat.toml:2: ", "` [2J b` is not a network"),
             ("[[chain]]\nrpc = \"http://x\"\n", "/groat.toml:1: ", "missing field `network`"),
         ] {
             let message = mistake(text);

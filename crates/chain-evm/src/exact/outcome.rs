@@ -132,7 +132,7 @@ fn used_at(receipt: &TxReceipt, asset: Address, authorization: &Authorization) -
 /// Money moved as agreed only if the token itself says both: this authorization was used, and the next transfer is of
 /// exactly this sum from payer to payee (threat rows E12, E13, E27, E35). A transfer elsewhere in the receipt proves
 /// nothing: a payer could use many nonces on itself in one transaction, and pay once.
-fn judge_receipt(receipt: &TxReceipt, asset: Address, authorization: &Authorization) -> Outcome {
+pub(super) fn judge_receipt(receipt: &TxReceipt, asset: Address, authorization: &Authorization) -> Outcome {
     let transaction = receipt.transaction_hash.to_string();
     let used = used_at(receipt, asset, authorization);
     let transfer = used.and_then(|at| {
