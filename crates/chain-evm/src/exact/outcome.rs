@@ -136,9 +136,13 @@ pub(super) fn judge_receipt(receipt: &TxReceipt, asset: Address, authorization: 
     let transaction = receipt.transaction_hash.to_string();
     let used = used_at(receipt, asset, authorization);
     let transfer = used.and_then(|at| {
-        receipt.logs[at..].iter().find(|log| {
-            log.address == asset && log.topics.first() == Some(&Eip3009::Transfer::SIGNATURE_HASH)
-        })
+        // A second use before any transfer leaves this one without: the transfer belongs to one of them.
+        let of_token = |log: &&Log| {
+            let kinds = [Eip3009::Transfer::SIGNATURE_HASH, Eip3009::AuthorizationUsed::SIGNATURE_HASH];
+            log.address == asset && log.topics.first().is_some_and(|topic| kinds.contains(topic))
+        };
+        let next = receipt.logs[at + 1..].iter().find(of_token);
+        next.filter(|log| log.topics.first() == Some(&Eip3009::Transfer::SIGNATURE_HASH))
     });
     let moved = transfer.is_some_and(|log: &Log| {
         log.topics[1..] == [authorization.from.into_word(), authorization.to.into_word()]
@@ -240,5 +244,7 @@ mod tests {
             moved(ASSET, PAYER, 10_000),
         ];
         assert_eq!([1, 2, 3].map(|nonce| lands(batch.clone(), nonce, 1)), [false, true, false]);
+        let both = vec![used(ASSET, 1), used(ASSET, 2), moved(ASSET, PAYEE, 10_000)];
+        assert_eq!([1, 2].map(|nonce| lands(both.clone(), nonce, 1)), [false, true]);
     }
 }
