@@ -2,6 +2,7 @@
 
 mod contracts;
 mod interop;
+mod mutants;
 mod shell;
 mod sim;
 mod test;
@@ -34,6 +35,12 @@ enum Chore {
         #[arg(long, default_value_t = 0)]
         from: u64,
     },
+    /// Break promises on purpose in a copy of the workspace, and see whether the tests notice
+    Mutants {
+        /// Only those whose name or file contains this
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Compile the Solidity contracts
     Contracts {
         /// Only prove that the committed artifacts come from the sources
@@ -48,6 +55,7 @@ fn main() -> std::process::ExitCode {
         Chore::Tidy => tidy::run(),
         Chore::Interop => interop::matrix(),
         Chore::Sim { seeds, from } => sim::seeds(seeds, from),
+        Chore::Mutants { only } => mutants::run(only.as_deref()),
         Chore::Contracts { check } => contracts::build(check),
     };
     match result {
