@@ -1,5 +1,6 @@
 //! A copy of the workspace in `target/mutants`, where faults do no harm.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -44,7 +45,26 @@ impl Copy {
             std::fs::create_dir_all(to.parent().unwrap_or(&copy.0))?;
             std::fs::write(&to, content).with_context(|| to.display().to_string())?;
         }
+        copy.forget_all_but(&names)?;
         Ok(copy)
+    }
+
+    /// What has been deleted or renamed since the last run.
+    fn forget_all_but(&self, names: &[&str]) -> anyhow::Result<()> {
+        let names: BTreeSet<&Path> = names.iter().map(Path::new).collect();
+        let mut folders = vec![self.0.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder)? {
+                let path = entry?.path();
+                let name = path.strip_prefix(&self.0).unwrap_or(&path);
+                if path.is_dir() {
+                    folders.push(path);
+                } else if !names.contains(name) || !root().join(name).exists() {
+                    std::fs::remove_file(&path)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Where it is.
