@@ -4,11 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
 use groat_buyer::LocalSigner;
 use groat_core::Fault;
 use groat_core::books::Book;
 use groat_core::ports::{Record, SignError, Signer, Store, TypedIntent, Write};
 use groat_store::MemoryStore;
+use groat_wire::Dialects;
 
 use crate::kit::{Owner, Seller};
 
@@ -91,4 +95,42 @@ async fn y22_a_signature_whose_place_was_given_back_meanwhile_does_not_leave() {
     owner.client().get(&seller.url).await.unwrap_err();
     assert_eq!(seller.signed(), 1);
     assert_eq!(other.client().spent_today().await.unwrap().total_usd_micros, 10_000);
+}
+
+/// Asks for money once, loses the answer to the first payment, and then sells to nobody but who has paid.
+async fn forgetful() -> String {
+    let parts = Dialects::standard().write_challenge(&Seller::start().await.challenge.lock().unwrap());
+    let (asked, paid) = (AtomicBool::new(false), AtomicBool::new(false));
+    let answer = move |request: Request| {
+        let is_paid = request.headers().contains_key("payment-signature");
+        let again = if is_paid { &paid } else { &asked }.swap(true, Ordering::SeqCst);
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = match (is_paid, again) {
+            (false, false) => 402,
+            (false, true) => 404,
+            (true, false) => 500,
+            (true, true) => 200,
+        }
+        .try_into()
+        .unwrap();
+        if !is_paid && !again {
+            response.headers_mut().extend(parts.headers.clone());
+        }
+        std::future::ready(response)
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/thing", listener.local_addr().unwrap());
+    let answer = Arc::new(answer);
+    let app = axum::Router::new().fallback(move |request| answer(request));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    url
+}
+
+#[tokio::test]
+async fn y13_a_lost_payment_goes_first_whatever_the_seller_would_say_now() {
+    let (url, owner) = (forgetful().await, Owner::new());
+    owner.client().get(&url).await.unwrap_err();
+    let bought = owner.client().get(&url).await.unwrap();
+    assert_eq!(bought.response.status(), 200);
+    assert!(bought.payment.unwrap().resent);
 }
