@@ -86,3 +86,17 @@ async fn kp2_kp3_nothing_runs_and_no_money_moves_that_the_book_does_not_know() {
         assert_eq!(stumbles, 4, "hold, start, and two that come after");
     }
 }
+
+#[tokio::test]
+async fn i6_a_hold_is_kept_while_a_settlement_may_be_under_way() {
+    let world = World::new();
+    world.fake.script_verify(pending("0xsent"));
+    let app = world.weather(&world.pay());
+    let seen = buy(&app, get("/weather"), "n").await;
+    assert_eq!((seen.status, seen.error().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "settlement_pending"));
+    assert_eq!(world.sale("n").await.state, SaleState::Held { started: false });
+    // It is for this request, and for no other.
+    assert_eq!(buy(&app, get("/weather?other"), "n").await.error(), "payment_in_progress");
+    assert_eq!(buy(&app, get("/weather"), "n").await.status, StatusCode::OK);
+    assert_eq!((world.hits(), world.fake.settles()), (1, 1));
+}
