@@ -2,6 +2,7 @@
 
 mod contracts;
 mod interop;
+mod mutants;
 mod shell;
 mod sim;
 mod test;
@@ -37,6 +38,12 @@ enum Chore {
         #[arg(long)]
         net: bool,
     },
+    /// Break promises on purpose in a copy of the workspace, and see whether the tests notice
+    Mutants {
+        /// Only those whose name or file contains this
+        #[arg(long)]
+        only: Option<String>,
+    },
     /// Compile the Solidity contracts
     Contracts {
         /// Only prove that the committed artifacts come from the sources
@@ -52,6 +59,7 @@ fn main() -> std::process::ExitCode {
         Chore::Interop => interop::matrix(),
         Chore::Sim { seeds, from, net: false } => sim::seeds(seeds.unwrap_or(sim::SEEDS), from),
         Chore::Sim { seeds, from, net: true } => sim::net_seeds(seeds.unwrap_or(sim::NET_SEEDS), from),
+        Chore::Mutants { only } => mutants::run(only.as_deref()),
         Chore::Contracts { check } => contracts::build(check),
     };
     match result {

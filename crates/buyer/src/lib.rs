@@ -16,6 +16,8 @@ mod client;
 mod past;
 mod signer;
 
+#[doc(hidden)]
+pub use client::fuzzing;
 pub use client::{
     Approver, AskView, Bought, BuyError, BuyErrorKind, Buyer, Client, DenyAll, Options, PaidWith, Plan,
     PlannedOffer, SpentToday,

@@ -13,6 +13,8 @@ mod rpc;
 mod transaction;
 
 pub use chain::{Chain, ChainLimits, ChainOptions, Simulate};
+#[doc(hidden)]
+pub use exact::fuzzing;
 pub use exact::{ExactEvm, abi, proof, typed_data};
 pub use gas_key::{GasKey, GasKeyError};
 pub use rpc::Rpc;

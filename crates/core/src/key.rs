@@ -140,6 +140,12 @@ mod tests {
         };
         assert_ne!(key(1, 2), key(1, 3));
         assert_ne!(key(1, 2), key(4, 2));
+        let parts: [&[u8]; 3] = [&[1; 20], &[2; 20], &[8; 32]];
+        assert_ne!(key(1, 2), PaymentKey::new(KeyKind::Eip3009, &network, &parts), "another nonce");
+        let parts: [&[u8]; 3] = [&[1; 20], &[2; 20], &[9; 32]];
+        assert_eq!(key(1, 2), PaymentKey::new(KeyKind::Eip3009, &network, &parts));
+        assert_ne!(key(1, 2), PaymentKey::new(KeyKind::Eip3009, &Network::eip155(8453), &parts));
+        assert_ne!(key(1, 2), PaymentKey::new(KeyKind::Permit2, &network, &parts));
         assert_ne!(
             PaymentKey::new(KeyKind::Eip3009, &Network::eip155(1), &[b"ab", b"c"]),
             PaymentKey::new(KeyKind::Eip3009, &Network::eip155(1), &[b"a", b"bc"]),

@@ -91,3 +91,60 @@ impl Verified {
         (self.claim, self.offer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::KeyKind;
+
+    fn offer() -> Offer {
+        Offer {
+            scheme: "exact".into(),
+            network: Network::eip155(84532),
+            asset: "token".into(),
+            amount: Amount::from_units(2),
+            pay_to: "payee".into(),
+            timeout_s: 60,
+            extra: serde_json::Map::new(),
+            price: None,
+            verbatim: None,
+        }
+    }
+
+    fn claim() -> Claim {
+        Claim {
+            key: PaymentKey::new(KeyKind::Eip3009, &Network::eip155(84532), &[]),
+            network: Network::eip155(84532),
+            asset: "TOKEN".into(),
+            payer: "payer".into(),
+            pay_to: "Payee".into(),
+            amount: Amount::from_units(2),
+            valid_from: Timestamp(0),
+            valid_until: Timestamp(9),
+        }
+    }
+
+    fn refused(claim: Claim, offer: &Offer) -> Option<Reason> {
+        Verified::compare(claim, offer, str::eq_ignore_ascii_case).err()
+    }
+
+    #[test]
+    fn b01_b02_b03_only_the_offered_sum_of_the_offered_token_to_the_offered_payee_fits() {
+        assert_eq!(refused(claim(), &offer()), None);
+        let network = Claim { network: Network::eip155(8453), ..claim() };
+        assert_eq!(refused(network, &offer()), Some(Reason::NetworkMismatch));
+        let asset = Claim { asset: "tokens".into(), ..claim() };
+        assert_eq!(refused(asset, &offer()), Some(Reason::AssetNotAllowed));
+        let payee = Claim { pay_to: "payer".into(), ..claim() };
+        assert_eq!(refused(payee, &offer()), Some(Reason::RecipientMismatch));
+        for units in [0, 1, 3] {
+            let amount = Claim { amount: Amount::from_units(units), ..claim() };
+            assert_eq!(refused(amount, &offer()), Some(Reason::AmountMismatch));
+        }
+        let nothing = Claim { amount: Amount::ZERO, ..claim() };
+        assert_eq!(
+            refused(nothing, &Offer { amount: Amount::ZERO, ..offer() }),
+            Some(Reason::AmountMismatch)
+        );
+    }
+}

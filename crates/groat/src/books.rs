@@ -41,8 +41,20 @@ impl Books {
             return Self::parse(place).context("--store or GROAT_STORE");
         }
         match (configured, source) {
-            (Some(place), Some(source)) => source.books(place),
+            (Some(place), Some(source)) => Self::in_file(source, place),
             _ => Ok(Self::File(data.file(file_name)?)),
+        }
+    }
+
+    /// Where the configuration says; a file lies beside it unless its path is absolute.
+    pub(crate) fn in_file(source: &Source, place: &Spanned<String>) -> anyhow::Result<Self> {
+        match Self::parse(place.get_ref()) {
+            Ok(Self::File(path)) => Ok(Self::File(source.beside(&path))),
+            Ok(database) => Ok(database),
+            Err(error) => {
+                let mend = "see docs/reference/config.md for the places that a book can have";
+                Err(source.wrong(Some(place.span()), &error.to_string(), mend))
+            }
         }
     }
 

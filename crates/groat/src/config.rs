@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
+use groat_core::reason::printable;
 use groat_core::{Network, Price};
 use serde::Deserialize;
 use toml::Spanned;
-
-use crate::books::Books;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -106,10 +105,18 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(|error| {
             anyhow!("{}: cannot be read ({error}); name another file with --config", path.display())
         })?;
-        let source = Source { path: path.to_owned(), text };
+        Self::parse(path.to_owned(), text)
+    }
+
+    /// Reads the text of a file; the path is for messages.
+    pub(crate) fn parse(path: PathBuf, text: String) -> anyhow::Result<(Self, Source)> {
+        let source = Source { path, text };
         let config: Self = toml::from_str(&source.text).map_err(|error| {
-            let what = error.message().replace('\n', " ");
-            source.wrong(error.span(), &what, "see docs/reference/config.md for what can stand here")
+            source.wrong(
+                error.span(),
+                error.message(),
+                "see docs/reference/config.md for what can stand here",
+            )
         })?;
         config.check(&source)?;
         Ok((config, source))
@@ -130,10 +137,6 @@ impl Config {
         gate.network.iter().try_for_each(|network| source.network(network).map(drop))?;
         gate.pay_to.iter().try_for_each(|account| source.account(account).map(drop))?;
         gate.upstream.iter().chain(&gate.facilitator).try_for_each(|url| source.url(url))?;
-        gate.store
-            .iter()
-            .chain(&self.facilitator.store)
-            .try_for_each(|place| source.books(place).map(drop))?;
         for route in &gate.route {
             Price::parse(route.price.get_ref()).map_err(|error| {
                 source.wrong(Some(route.price.span()), &error.to_string(), "write the price like $0.01")
@@ -153,6 +156,8 @@ impl Source {
     ) -> anyhow::Error {
         let line =
             span.map_or(1, |span| self.text[..span.start.min(self.text.len())].matches('\n').count() + 1);
+        // The file may have come from somebody else, and a terminal would obey what stands in it.
+        let what = printable(what, 400);
         anyhow!("{}:{line}: {what}; {mend}", self.path.display())
     }
 
@@ -181,18 +186,6 @@ impl Source {
                 "write 0x and 40 hex digits, with the right checksum when in mixed case",
             )
         })
-    }
-
-    /// Where a book lies; a file lies beside this one unless its path is absolute.
-    pub(crate) fn books(&self, place: &Spanned<String>) -> anyhow::Result<Books> {
-        match Books::parse(place.get_ref()) {
-            Ok(Books::File(path)) => Ok(Books::File(self.beside(&path))),
-            Ok(database) => Ok(database),
-            Err(error) => {
-                let mend = "see docs/reference/config.md for the places that a book can have";
-                Err(self.wrong(Some(place.span()), &error.to_string(), mend))
-            }
-        }
     }
 
     fn url(&self, text: &Spanned<String>) -> anyhow::Result<()> {
@@ -234,8 +227,8 @@ mod tests {
             ("\n[[gate.route]]\nmatch = \"/a\"\nprice = \"0,01\"\n", "/groat.toml:4: ", "is not a price"),
             ("[[gate.route]]\nmatch = \"/a\"\nprice = 0.01\n", "/groat.toml:3: ", "expected a string"),
             ("[[gate.route]]\nmatch = \"/a\"\nprice = \"1e-7\"\n", "/groat.toml:3: ", "is not a price"),
-            ("[gate]\nstore = \"redis://x\"\n", "/groat.toml:2: ", "`redis://` is no kind of store"),
             ("[gate\n", "/groat.toml:1: ", ""),
+            ("[gate]\nnetwork = \"\\u001b[2J\\nb\"\n", "/groat.toml:2: ", "` [2J b` is not a network"),
             ("[[chain]]\nrpc = \"http://x\"\n", "/groat.toml:1: ", "missing field `network`"),
         ] {
             let message = mistake(text);

@@ -29,6 +29,8 @@
 
 mod canonical;
 mod config;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod paid;
 mod pay;

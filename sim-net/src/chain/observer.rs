@@ -1,5 +1,7 @@
 //! Sees every transaction on its way to the node, and what must hold of them at that moment.
 
+use std::collections::BTreeSet;
+
 use alloy_consensus::transaction::SignerRecoverable;
 use alloy_consensus::{Transaction, TxEnvelope};
 use alloy_eips::eip2718::Decodable2718;
@@ -41,8 +43,13 @@ impl Chain {
 
     fn compare(&self, earlier: &Sent, sent: &Sent, authorizations: &[B256]) {
         if earlier.nonce == sent.nonce {
-            // More gas for the same is all that a second transaction with a nonce may be (invariant I8).
-            if earlier.input != sent.input {
+            // More gas for the same payments, or for some or none of them, is all that a second transaction with a
+            // nonce may be (invariant I8).
+            let carried = |sent: &Sent| -> BTreeSet<B256> {
+                authorizations.iter().filter(|nonce| contains(&sent.input, nonce)).copied().collect()
+            };
+            let (before, now) = (carried(earlier), carried(sent));
+            if !now.is_subset(&before) && !before.is_empty() {
                 let text = format!("{} and {} have nonce {}", earlier.hash, sent.hash, sent.nonce);
                 self.stage.broken("a signer nonce belongs to one settlement", &text);
             }

@@ -5,6 +5,8 @@ mod choose;
 mod error;
 mod exchange;
 mod flights;
+#[doc(hidden)]
+pub mod fuzzing;
 mod judge;
 mod reserve;
 mod send;

@@ -9,4 +9,5 @@ mod limits;
 mod once;
 mod redirects;
 mod secrets;
+mod stumble;
 mod tricks;

@@ -5,13 +5,13 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use groat_buyer::{BuyError, Client};
-use groat_core::Reason;
 use groat_core::payment::ReceiptOutcome;
 use groat_core::policy::{Denial, Policy};
+use groat_core::{Amount, Reason};
 use groat_store::MemoryStore;
 use reqwest::{Method, Request};
 
-use crate::kit::{Act, Counting, Owner, Seller, denials};
+use crate::kit::{Act, Counting, Owner, Seller, denials, offer};
 
 /// A server that answers the nth connection with the nth text.
 fn server(answer: impl Fn(usize) -> String + Send + 'static) -> String {
@@ -182,4 +182,17 @@ async fn a_new_payment_on_demand_leaves_the_old_one_counted() {
     assert_eq!((seller.signed(), client.spent_today().await.unwrap().total_usd_micros), (2, 20_000));
     let outstanding = client.purchases().await.unwrap();
     assert_eq!(outstanding.iter().filter(|purchase| purchase.outstanding().is_some()).count(), 1);
+}
+
+#[tokio::test]
+async fn y09_the_cheapest_offer_is_paid_wherever_it_stands() {
+    for cents in [[1, 2, 3], [3, 1, 2], [2, 3, 1]] {
+        let seller = Seller::start().await;
+        let offers = cents.map(|cents| offer(&format!("$0.0{cents}"))).to_vec();
+        seller.challenge.lock().unwrap().offers = offers;
+        let client = Owner::new().client();
+        let paid = client.get(&seller.url).await.unwrap().payment.unwrap();
+        assert_eq!(paid.offer.amount, Amount::from_units(10_000), "{cents:?}");
+        assert_eq!(client.spent_today().await.unwrap().total_usd_micros, 10_000);
+    }
 }

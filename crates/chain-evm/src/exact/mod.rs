@@ -5,6 +5,8 @@
 
 pub mod abi;
 mod check;
+#[doc(hidden)]
+pub mod fuzzing;
 mod judge;
 mod look;
 mod outcome;

@@ -226,7 +226,7 @@ fn is_ours(chain: &Chain, receipt: &TxReceipt) -> bool {
 }
 
 /// Where in a receipt the token itself says that this authorization was used (threat row E35).
-fn judge_receipt(receipt: &TxReceipt, asset: Address, authorization: &Authorization) -> Outcome {
+pub(super) fn judge_receipt(receipt: &TxReceipt, asset: Address, authorization: &Authorization) -> Outcome {
     let key = (asset, authorization.from.into_word(), authorization.nonce);
     match index(receipt).get(&key) {
         Some(at) => judge_logs(receipt, *at, asset, authorization),
@@ -238,9 +238,13 @@ fn judge_receipt(receipt: &TxReceipt, asset: Address, authorization: &Authorizat
 /// exactly this sum from payer to payee (threat rows E12, E13, E27, E35). A transfer elsewhere in the receipt proves
 /// nothing: a payer could use many nonces on itself in one transaction, and pay once.
 fn judge_logs(receipt: &TxReceipt, used_at: usize, asset: Address, authorization: &Authorization) -> Outcome {
-    let transfer = receipt.logs[used_at..]
-        .iter()
-        .find(|log| log.address == asset && log.topics.first() == Some(&Eip3009::Transfer::SIGNATURE_HASH));
+    // A second use before any transfer leaves this one without: the transfer belongs to one of them.
+    let of_token = |log: &&Log| {
+        let kinds = [Eip3009::Transfer::SIGNATURE_HASH, Eip3009::AuthorizationUsed::SIGNATURE_HASH];
+        log.address == asset && log.topics.first().is_some_and(|topic| kinds.contains(topic))
+    };
+    let next = receipt.logs[used_at + 1..].iter().find(of_token);
+    let transfer = next.filter(|log| log.topics.first() == Some(&Eip3009::Transfer::SIGNATURE_HASH));
     let moved = transfer.is_some_and(|log: &Log| {
         log.topics[1..] == [authorization.from.into_word(), authorization.to.into_word()]
             && log.data.as_ref() == authorization.value.to_be_bytes::<32>()
@@ -349,5 +353,7 @@ mod tests {
             moved(ASSET, PAYER, 10_000),
         ];
         assert_eq!([1, 2, 3].map(|nonce| lands(batch.clone(), nonce, 1)), [false, true, false]);
+        let both = vec![used(ASSET, 1), used(ASSET, 2), moved(ASSET, PAYEE, 10_000)];
+        assert_eq!([1, 2].map(|nonce| lands(both.clone(), nonce, 1)), [false, true]);
     }
 }

@@ -263,3 +263,54 @@ fn every_book_reads_back_what_it_wrote() {
         purchase()
     );
 }
+
+#[test]
+fn i2_what_ran_and_was_not_paid_for_never_runs_again() {
+    use SaleEvent as E;
+    let answer = Answer { status: 200, headers: vec![], body: Some(String::new()) };
+    let events = [
+        E::Start,
+        E::Serve(answer),
+        E::Pay(receipt()),
+        E::Refuse(Reason::Expired),
+        E::Release,
+        E::Hold { payment: Fingerprint("q".into()), request: Fingerprint("r".into()) },
+    ];
+    let mut withheld = 0;
+    walk(&sale(), &events, 7, &mut |at: &Sale, path| {
+        let of_hold = path.rsplit(|&index| matches!(events[index], E::Hold { .. })).next().unwrap();
+        let started = of_hold.iter().any(|&index| matches!(events[index], E::Start));
+        if of_hold.last().is_some_and(|&index| matches!(events[index], E::Refuse(_))) {
+            assert_eq!(matches!(at.state, SaleState::Withheld { .. }), started, "{path:?}");
+            withheld += u32::from(started);
+        }
+        // An answer that lies ready still waits for its money.
+        let is_over =
+            matches!(at.state, SaleState::Done { .. } | SaleState::Withheld { .. } | SaleState::Released);
+        assert_eq!(at.is_final(), is_over, "{path:?}");
+    });
+    assert!(withheld > 1);
+}
+
+#[test]
+fn kp_a_payment_is_bought_only_after_it_was_noted_as_sent() {
+    use PurchaseEvent as E;
+    let signed =
+        Box::new(SignedPayment { id: id(), payment: payment(), offer: offer(), valid_until: Timestamp(9) });
+    let events = [E::Sign(signed), E::Send, E::Buy(Some(receipt())), E::Refuse(Reason::Expired)];
+    let mut bought = 0;
+    walk(&purchase(), &events, 6, &mut |at: &Purchase, path| {
+        let sent = path.iter().any(|&index| matches!(events[index], E::Send));
+        if matches!(at.state, PurchaseState::Bought { .. }) {
+            assert!(sent, "{path:?}");
+            bought += 1;
+        }
+        let is_over = matches!(at.state, PurchaseState::Bought { .. } | PurchaseState::Refused { .. });
+        assert_eq!(
+            (at.is_final(), at.outstanding().is_none()),
+            (is_over, is_over || path.is_empty()),
+            "{path:?}"
+        );
+    });
+    assert!(bought > 0);
+}

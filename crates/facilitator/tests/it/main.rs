@@ -9,6 +9,7 @@ mod node;
 mod official;
 mod outsider;
 mod payer_acts;
+mod pending;
 mod races;
 mod remote;
 mod reorgs;

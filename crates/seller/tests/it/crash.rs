@@ -226,3 +226,16 @@ async fn g06_a_nonce_that_paid_somebody_else_is_no_payment_of_ours() {
         assert_eq!(state, SaleState::Withheld { reason: Reason::NonceAlreadyUsed });
     }
 }
+
+#[tokio::test]
+async fn with_a_lease_recovery_leaves_to_another_instance_what_it_may_be_working_on() {
+    let sale = sold(get("/weather")).await;
+    let served = SaleState::Served { answer: answer(&sale) };
+    let world = World::after_crash(sale, served.clone()).await;
+    world.fake.knows(n(), settled_state());
+    let pay = world.pay_with(|limits| limits.lease_s = 100);
+    assert_eq!(pay.recover().await.unwrap(), Recovered { finished: 0, open: 1 });
+    assert_eq!(world.sale("n").await.state, served);
+    world.clock.store(NOW + 100, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(pay.recover().await.unwrap(), Recovered { finished: 1, open: 0 });
+}

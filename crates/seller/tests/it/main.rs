@@ -10,3 +10,4 @@ mod crash;
 mod gateway;
 mod kit;
 mod once;
+mod stumble;

@@ -153,3 +153,18 @@ fn receipts_go_out_in_version_2_and_in_the_language_of_the_payment() {
     assert_eq!(field_json(&headers, x402_v2::RECEIPT_HEADER)["network"], "eip155:84532");
     assert!(!RESPONSE_HEADERS.contains(&"x-payment"), "Python x402 2.x takes it for a receipt");
 }
+
+#[test]
+fn b05_a_network_inside_the_proof_does_not_rename_the_payment() {
+    let mut signed = v1_payment("10000");
+    for (named, written) in
+        [("eip155:84532", "eip155:84532"), ("base", "base-sepolia"), ("moon", "base-sepolia")]
+    {
+        signed.proof["authorization"]["network"] = json!(named);
+        let body = crate::facilitator::write_request(&signed, &offer());
+        assert_eq!(body["paymentPayload"]["network"], written, "{named}");
+        let mut headers = HeaderMap::new();
+        dialects().write_payment(&signed, &mut headers).unwrap();
+        assert_eq!(dialects().read_payment(&headers), Ok(Some(signed.clone())), "{named}");
+    }
+}

@@ -7,10 +7,14 @@ use super::{ID, PAYMENT_HEADER as PLACE, bare};
 use crate::members::Members;
 use crate::{Version, WireError, header, json as strict, x402_v2};
 
-/// The payment as JSON. The network goes by its version 1 name, unless the proof names it otherwise (bare profile).
+/// The payment as JSON. The network goes by its version 1 name, unless the proof names it otherwise (bare profile);
+/// what the proof says of another network is no name of this one.
 pub(crate) fn write(payment: &Payment) -> Value {
     let named = payment.proof.get("authorization").and_then(|signed| signed.get("network"));
-    let network = named.and_then(Value::as_str).unwrap_or_else(|| Version::One.network(&payment.network));
+    let named = named
+        .and_then(Value::as_str)
+        .filter(|name| Network::parse(name).is_ok_and(|network| network == payment.network));
+    let network = named.unwrap_or_else(|| Version::One.network(&payment.network));
     json!({
         "x402Version": 1,
         "scheme": payment.scheme,

@@ -1,0 +1,102 @@
+//! A book that cannot be written at one moment: what it does not say must not have happened.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use groat_core::Fault;
+use groat_core::books::{Book, SaleState};
+use groat_core::ports::{Record, Store, Write};
+use groat_store::MemoryStore;
+use http::StatusCode;
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+
+use crate::kit::*;
+
+/// A store that refuses one commit, counted from zero.
+struct Stumbling {
+    inner: MemoryStore,
+    left: AtomicUsize,
+}
+
+#[async_trait]
+impl Store for Stumbling {
+    async fn get(&self, book: Book, key: &str) -> Result<Option<Record>, Fault> {
+        self.inner.get(book, key).await
+    }
+
+    async fn commit(&self, writes: Vec<Write>) -> Result<bool, Fault> {
+        // Below zero it wraps and never comes back to it.
+        match self.left.fetch_sub(1, Ordering::SeqCst) {
+            0 => Err(Fault::unavailable("store", "the disk is full")),
+            _ => self.inner.commit(writes).await,
+        }
+    }
+
+    async fn scan(
+        &self,
+        book: Book,
+        after: Option<&str>,
+        open_only: bool,
+        count_max: usize,
+    ) -> Result<Vec<Record>, Fault> {
+        self.inner.scan(book, after, open_only, count_max).await
+    }
+}
+
+#[tokio::test]
+async fn kp2_kp3_nothing_runs_and_no_money_moves_that_the_book_does_not_know() {
+    for request in [get("/weather"), post("/weather", "x")] {
+        let copy = copies(request).await;
+        let mut stumbles = 0;
+        loop {
+            let world = World::new();
+            let store = Stumbling { inner: world.store.clone(), left: AtomicUsize::new(stumbles) };
+            let app = world.weather(&world.builder().store(Arc::new(store)).build().unwrap());
+            let paid = pay_for(&app, copy(), "n").await;
+            let (parts, body) = app.oneshot(paid).await.unwrap().into_parts();
+            // An answer that could not be kept is cut off.
+            let body = body.collect().await.map(|body| body.to_bytes());
+            let is_served = parts.status == StatusCode::OK && body.is_ok();
+            if world.sales() == 0 {
+                assert_eq!((world.hits(), world.fake.settles(), stumbles), (0, 0, 0));
+                stumbles += 1;
+                continue;
+            }
+            let state = world.sale("n").await.state;
+            let ran = !matches!(
+                state,
+                SaleState::Held { started: false }
+                    | SaleState::Paid { started: false, .. }
+                    | SaleState::Released
+            );
+            assert_eq!(world.hits(), usize::from(ran), "commit {stumbles}: {state:?}");
+            if is_served {
+                assert!(matches!(state, SaleState::Done { .. }), "commit {stumbles}: {state:?}");
+                break;
+            }
+            // The money may have moved by now, and then nobody may be told to pay again.
+            assert!(
+                world.fake.settles() == 0 || parts.status != StatusCode::PAYMENT_REQUIRED,
+                "commit {stumbles}"
+            );
+            stumbles += 1;
+        }
+        assert_eq!(stumbles, 4, "hold, start, and two that come after");
+    }
+}
+
+#[tokio::test]
+async fn i6_a_hold_is_kept_while_a_settlement_may_be_under_way() {
+    let world = World::new();
+    world.fake.script_verify(pending("0xsent"));
+    let app = world.weather(&world.pay());
+    let seen = buy(&app, get("/weather"), "n").await;
+    assert_eq!((seen.status, seen.error().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "settlement_pending"));
+    assert_eq!(world.sale("n").await.state, SaleState::Held { started: false });
+    // It is for this request, and for no other.
+    assert_eq!(buy(&app, get("/weather?other"), "n").await.error(), "payment_in_progress");
+    assert_eq!(buy(&app, get("/weather"), "n").await.status, StatusCode::OK);
+    assert_eq!((world.hits(), world.fake.settles()), (1, 1));
+}

@@ -1,0 +1,39 @@
+//! Fuzz targets as plain functions: each takes bytes and panics when a promise about them is broken.
+//!
+//! `cargo test -p groat-fuzz-targets` runs all of them on the committed corpora and on seeded mutations of these;
+//! `cargo +nightly fuzz run NAME` searches on with coverage (see `fuzz/README.md`). A target compares with an
+//! independent reading of the rule wherever there is one: another library, or a few lines written from the standard.
+#![allow(clippy::unwrap_used)]
+
+pub mod answers;
+pub mod challenge;
+pub mod config;
+pub mod exact;
+pub mod facilitator;
+pub mod framing;
+pub mod money;
+pub mod network;
+pub mod path;
+pub mod payment;
+pub mod receipts;
+
+mod json;
+pub mod sample;
+
+/// A target.
+pub type Target = fn(&[u8]);
+
+/// All targets. Each has a corpus in `fuzz/corpus` and a main in `fuzz/fuzz_targets`, both of its name.
+pub const ALL: &[(&str, Target)] = &[
+    ("answers", answers::target),
+    ("challenge", challenge::target),
+    ("config", config::target),
+    ("exact", exact::target),
+    ("facilitator", facilitator::target),
+    ("framing", framing::target),
+    ("money", money::target),
+    ("network", network::target),
+    ("path", path::target),
+    ("payment", payment::target),
+    ("receipts", receipts::target),
+];
