@@ -121,6 +121,8 @@ mod tests {
             amount: Amount::from_units(2),
             valid_from: Timestamp(0),
             valid_until: Timestamp(9),
+            alone: false,
+            funds: None,
         }
     }
 
