@@ -1,5 +1,6 @@
 //! What developers of groat run: `cargo xtask test` and its parts.
 
+mod bench;
 mod contracts;
 mod interop;
 mod shell;
@@ -34,6 +35,21 @@ enum Chore {
         #[arg(long, default_value_t = 0)]
         from: u64,
     },
+    /// Measure groat beside its peers on one chain; writes docs/bench
+    Bench {
+        /// One short round, without the largest loads
+        #[arg(long)]
+        quick: bool,
+        /// Names of systems, separated by commas
+        #[arg(long)]
+        only: Option<String>,
+        /// Of start, verify, settle, automine, duplicate, seller, limits; separated by commas
+        #[arg(long)]
+        parts: Option<String>,
+        /// How many rounds; 3 by default, 1 with --quick
+        #[arg(long)]
+        rounds: Option<u32>,
+    },
     /// Compile the Solidity contracts
     Contracts {
         /// Only prove that the committed artifacts come from the sources
@@ -48,6 +64,7 @@ fn main() -> std::process::ExitCode {
         Chore::Tidy => tidy::run(),
         Chore::Interop => interop::matrix(),
         Chore::Sim { seeds, from } => sim::seeds(seeds, from),
+        Chore::Bench { quick, only, parts, rounds } => bench::run(quick, only, parts, rounds),
         Chore::Contracts { check } => contracts::build(check),
     };
     match result {

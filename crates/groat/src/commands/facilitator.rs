@@ -1,7 +1,7 @@
 //! `groat facilitator`: verify and settle for others.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use groat_core::Network;
 use groat_core::ports::{Facilitator, Store};
 use groat_facilitator::http::{Ready, Service};
 use groat_facilitator::{Engine, EngineOptions};
-use groat_store::SqliteStore;
+use groat_store::{MemoryStore, SqliteStore};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::exit;
@@ -29,6 +29,9 @@ pub(crate) struct Options {
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+    /// The book: an SQLite file, or `:memory:` for one that is forgotten at the end (test networks only)
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
     #[command(flatten)]
     chain: ChainFlags,
     /// Tell where it listens in one JSON line
@@ -54,6 +57,8 @@ pub(crate) struct ChainFlags {
 const RPC_TIMEOUT: Duration = Duration::from_secs(10);
 /// Keys in the environment, for test networks only: `GROAT_SIGNER_KEYS=0x…,0x…`.
 const KEYS_VARIABLE: &str = "GROAT_SIGNER_KEYS";
+/// A book in memory, named as SQLite names it.
+const IN_MEMORY: &str = ":memory:";
 
 pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std::process::ExitCode> {
     let (config, source) = match &options.config {
@@ -65,11 +70,13 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     if !address.ip().is_loopback() {
         bail!("{address} is open to other machines, and callers have no API keys yet: listen on 127.0.0.1");
     }
-    let path = match (&config.facilitator.store, &source) {
-        (Some(path), Some(source)) => source.beside(path),
+    let path = match (&options.store, &config.facilitator.store, &source) {
+        (Some(path), ..) => path.clone(),
+        (None, Some(path), Some(source)) if path != Path::new(IN_MEMORY) => source.beside(path),
+        (None, Some(path), _) => path.clone(),
         _ => data.file("facilitator.db")?,
     };
-    let engine = engine(&chains, Arc::new(SqliteStore::open(&path)?)).await?;
+    let engine = engine(&chains, book(&path, &chains)?).await?;
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
     let ready = Ready::default();
     let facilitator: Arc<dyn Facilitator> = Arc::new(engine.clone());
@@ -89,6 +96,17 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     listen::until_stopped().await?;
     serving.stop().await;
     Ok(exit::OK)
+}
+
+/// The book at this place. One that forgets is refused where money is real.
+fn book(path: &Path, chains: &[Chain]) -> anyhow::Result<Arc<dyn Store>> {
+    if path != Path::new(IN_MEMORY) {
+        return Ok(Arc::new(SqliteStore::open(path)?));
+    }
+    if let Some(chain) = chains.iter().find(|chain| !chain.network().is_testnet()) {
+        bail!("a book in memory is for test networks; on {} name a file with --store", chain.network());
+    }
+    Ok(Arc::new(MemoryStore::default()))
 }
 
 /// Keeps an engine from leaving anything open.
@@ -161,4 +179,22 @@ fn environment_keys(network: &Network) -> anyhow::Result<Vec<GasKey>> {
         bail!("{KEYS_VARIABLE} is for test networks; on {network} name a keystore file with --keystore");
     }
     text.split(',').map(|key| GasKey::from_hex(key).with_context(|| KEYS_VARIABLE.to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_book_in_memory_is_for_test_networks_only() {
+        let chain = |id| {
+            let rpc = Rpc::http("http://127.0.0.1:1", RPC_TIMEOUT).unwrap();
+            Chain::new(id, rpc, Vec::new(), ChainOptions::default())
+        };
+        let place = Path::new(IN_MEMORY);
+        assert!(book(place, &[chain(84532)]).is_ok());
+        assert!(!place.exists(), "nothing is written");
+        let refused = book(place, &[chain(84532), chain(8453)]).err().unwrap().to_string();
+        assert!(refused.contains("eip155:8453 name a file"), "{refused}");
+    }
 }
