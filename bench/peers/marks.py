@@ -76,9 +76,9 @@ def one_for_all(row):
 
 
 def added_us(rows, label):
-    """What an unpaid visit costs above a free one, paired by round."""
+    """What an unpaid visit costs above a free one, paired by round and turn."""
     pairs = []
-    for group in rows.of(part="seller", label=label, c=64).groups("round").values():
+    for group in rows.of(part="seller", label=label, c=64).groups("round", "turn").values():
         free, unpaid = (group.of(visit=visit).median(at("cpu_ms_per_op")) for visit in ("free", "unpaid"))
         if free is not None and unpaid is not None:
             pairs.append((unpaid - free) * 1000)

@@ -216,7 +216,7 @@ def machine_block(told, rows):
     rounds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     load = rows.median(at("load1"))
     lines = [
-        f"Measured {when}; {rounds} rounds of each system, medians of them. {machine['cpu']}, {machine['cores']} cores, "
+        f"Measured {when}; rounds of each system: {rounds}; medians of all rounds. {machine['cpu']}, {machine['cores']} cores, "
         f"{machine['memoryGb']} GB, {machine['system']}; median load average during the run {number(load)}.",
         "",
         *(f"- {name}: {version}" for name, version in versions.items()),

@@ -1,7 +1,11 @@
-"""The plot: one small panel for each figure, bars from zero, the mark as a dashed line."""
+"""The plot: one small panel for each figure, the mark as a dashed line.
+
+Bars begin at zero, except where the figures are too far apart to be seen together: those panels are logarithmic and say so.
+"""
 
 from __future__ import annotations
 
+import math
 from html import escape
 
 # The figures worth a picture, by the start of their title.
@@ -13,6 +17,8 @@ PANELS = [
 ]  # fmt: skip
 COLUMNS, WIDTH, GAP, BAR, TOP = 3, 360, 24, 17, 40
 NAMES, VALUES = 132, 58
+# Figures further apart than this are drawn on a logarithmic scale.
+APART = 25
 OURS, PEER, MARK, INK, FAINT = "#0b7a5b", "#9aa5b1", "#c2410c", "#1f2933", "#616e7c"
 
 
@@ -40,25 +46,35 @@ def svg(lines):
     return "\n".join([head, *parts, "</svg>"]) + "\n"
 
 
+def scale(values):
+    """How long a bar is, and whether the scale is logarithmic."""
+    room, most = WIDTH - NAMES - VALUES, max(values) or 1
+    least = min((value for value in values if value > 0), default=most)
+    if most / least <= APART:
+        return (lambda value: value * room / most), False
+    floor = 10 ** math.floor(math.log10(least * 0.9))
+    decades = math.log10(most / floor)
+    return (lambda value: room * math.log10(max(value, floor) / floor) / decades), True
+
+
 def panel(line, x, y):
     figures, mark = line["figures"], line["mark"]
     plain = {name: max(figure["value"], 0) for name, figure in figures.items()}
-    room = WIDTH - NAMES - VALUES
-    scale = room / (max([*plain.values(), mark or 0]) or 1)
-    wish = "less is better" if line["lessIsBetter"] else "more is better"
+    length_of, log = scale([*plain.values(), mark or 0])
+    wish = ("less is better" if line["lessIsBetter"] else "more is better") + (", log scale" if log else "")
     unit = f"{line['unit']}, " if line["unit"] else ""
     title = [text(x, y + 12, line["title"], INK, weight=600), text(x, y + 26, unit + wish, FAINT)]
     top, bars, labels, dashes = y + TOP - 6, [], [], []
     for place, (name, value) in enumerate(plain.items()):
         middle = top + place * BAR
         colour = OURS if name.startswith("groat") else PEER
-        length = max(value * scale, 1)
+        length = max(length_of(value), 1)
         label = short(figures[name]["value"]) + ("" if figures[name]["sound"] else "†")
         labels.append(text(x + NAMES - 6, middle + 11, name, INK, anchor="end"))
         bars.append(f'<rect x="{x + NAMES}" y="{middle + 2}" width="{length:.1f}" height="{BAR - 5}" fill="{colour}"/>')
         labels.append(text(x + NAMES + length + 4, middle + 11, label, INK))
     if mark is not None:
-        at, bottom = x + NAMES + mark * scale, top + BAR * len(plain)
+        at, bottom = x + NAMES + length_of(mark), top + BAR * len(plain)
         dashes.append(
             f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{top}" y2="{bottom}" stroke="{MARK}" stroke-width="1.5" stroke-dasharray="4 3"/>'
         )

@@ -93,7 +93,7 @@ def due(systems, round_no):
 def facilitators(part, systems, round_no, quick):
     for load in loads(part, quick):
         for index, system in due(systems, round_no):
-            if load.kind == "settle" and load.c > system.get("settle_max_c", load.c):
+            if load.c > system.get(f"{load.kind}_max_c", load.c):
                 continue
             mode = f"{load.block_time} s blocks" if load.block_time else "automine"
             say(f"round {round_no}, {part}, {mode}: {system['name']}")
@@ -126,13 +126,15 @@ def sellers(systems, round_no, quick):
 
 
 def one_seller(sink, system, url, pid, quick):
+    """Visits of all kinds in turns, so that they are compared under the same load of the machine."""
     common = ["--url", url, "--label", system["name"]]
-    for visit, n in system["visit_n"].items():
-        kind = ["--visit", visit]
-        tool("seller", *common, *kind, "-c", 8, "-n", 300, "--quiet")
-        for c in (64,) if quick else (1, 64):
-            run = ["-c", c, "-n", n if c > 1 else n // 3, "--seconds", 2 if quick else 3, "--pid", pid]
-            sink.put(tool("seller", *common, *kind, *run), visit=visit, variant=visit)
+    for visit in system["visit_n"]:
+        tool("seller", *common, "--visit", visit, "-c", 8, "-n", 300, "--quiet")
+    for turn in range(1 if quick else 3):
+        for visit, n in system["visit_n"].items():
+            for c in (1, 64) if turn == 0 and not quick else (64,):
+                run = ["-c", c, "-n", n, "--seconds", 2, "--pid", pid]
+                sink.put(tool("seller", *common, "--visit", visit, *run), visit=visit, variant=visit, turn=turn)
 
 
 def starts(systems, round_no, quick):

@@ -64,15 +64,9 @@ impl Conn {
         }
     }
 
-    async fn attempt(
-        &mut self,
-        method: Method,
-        path: &str,
-        headers: &[(&'static str, String)],
-        body: Bytes,
-    ) -> Result<Reply> {
-        let dead = self.sender.as_ref().is_none_or(|s| s.is_closed());
-        if dead {
+    /// Connects, unless it is connected.
+    pub async fn open(&mut self) -> Result<()> {
+        if self.sender.as_ref().is_none_or(|s| s.is_closed()) {
             let stream = TcpStream::connect(&self.authority).await?;
             stream.set_nodelay(true)?;
             let (sender, conn) = handshake(TokioIo::new(stream)).await?;
@@ -81,6 +75,17 @@ impl Conn {
             });
             self.sender = Some(sender);
         }
+        Ok(())
+    }
+
+    async fn attempt(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&'static str, String)],
+        body: Bytes,
+    ) -> Result<Reply> {
+        self.open().await?;
         let sender = self.sender.as_mut().expect("connected above");
         sender.ready().await?;
         let mut req = Request::builder().method(method).uri(path).header("host", &self.authority);

@@ -97,12 +97,28 @@ struct Request {
     body: Bytes,
 }
 
-/// Sends the requests over `c` connections, each worker taking the next one when it is free.
-async fn fire(authority: &str, requests: &[Request], c: usize, seconds: f64) -> (Vec<Shot>, f64) {
+/// Connections that are open before the clock starts, a few at a time: how fast a listener accepts is not measured.
+async fn connect(authority: &str, c: usize) -> Vec<Conn> {
+    let mut open = vec![];
+    while open.len() < c {
+        let mut some: Vec<Conn> =
+            (open.len()..c).take(CONNECT_AT_ONCE).map(|_| Conn::new(authority)).collect();
+        // What fails here fails again, and is counted, when it is used.
+        futures::future::join_all(some.iter_mut().map(Conn::open)).await;
+        open.append(&mut some);
+    }
+    open
+}
+
+/// Well below the backlog of a listener.
+const CONNECT_AT_ONCE: usize = 128;
+
+/// Sends the requests over the connections, each worker taking the next one when it is free.
+async fn fire(conns: Vec<Conn>, requests: &[Request], seconds: f64) -> (Vec<Shot>, f64) {
     let next = Cell::new(0usize);
     let started = Instant::now();
-    let workers = (0..c.min(requests.len())).map(|_| async {
-        let mut conn = Conn::new(authority);
+    let next = &next;
+    let workers = conns.into_iter().map(|mut conn| async move {
         let mut shots = vec![];
         loop {
             let i = next.get();
@@ -223,9 +239,10 @@ fn tally(reasons: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
 async fn measure(a: &LoadArgs, kind: &str, path: &str) -> Result<(Value, Vec<Shot>)> {
     let target = Target::parse(&a.url)?;
     let requests = facilitator_requests(&target, path, a.n)?;
+    let conns = connect(&target.authority, a.c.min(a.n)).await;
     proxy_call(&a.proxy, Method::POST, "/__reset").await?;
     let meter = Meter::start(a.pid);
-    let (shots, wall) = fire(&target.authority, &requests, a.c, a.seconds).await;
+    let (shots, wall) = fire(conns, &requests, a.seconds).await;
     let n = shots.len();
     let mut out = json!({ "kind": kind, "label": a.label, "c": a.c, "n": n, "wall_s": wall });
     meter.finish(&mut out, n);
@@ -288,7 +305,8 @@ pub async fn duplicate(a: LoadArgs) -> Result<()> {
                 body: request.body.clone(),
             })
             .collect();
-        let (shots, wall) = fire(&target.authority, &copies, a.c, 1e9).await;
+        let conns = connect(&target.authority, a.c).await;
+        let (shots, wall) = fire(conns, &copies, 1e9).await;
         slowest = slowest.max(wall);
         let judged: Vec<_> = shots.iter().map(|s| judge(&s.result)).collect();
         successes.push(judged.iter().filter(|j| j.0).count());
@@ -340,8 +358,9 @@ pub async fn seller(a: SellerArgs) -> Result<()> {
         (0..a.n).map(|_| request(headers.clone())).collect()
     };
     let expect = if a.visit == Visit::Unpaid { 402 } else { 200 };
+    let conns = connect(&target.authority, a.c.min(a.n)).await;
     let meter = Meter::start(a.pid);
-    let (shots, wall) = fire(&target.authority, &requests, a.c, a.seconds).await;
+    let (shots, wall) = fire(conns, &requests, a.seconds).await;
     let mut out = json!({
         "kind": "seller", "visit": format!("{:?}", a.visit).to_lowercase(), "label": a.label,
         "c": a.c, "n": shots.len(), "wall_s": wall,

@@ -1,11 +1,11 @@
 //! Deterministic payers and pre-signed EIP-3009 payments in the x402 v2 wire format.
 use alloy_primitives::{Address, B256, U256, address, keccak256};
-use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{Eip712Domain, SolStruct, eip712_domain, sol};
 use anyhow::{Context, Result};
 use base64::Engine;
 use rand::RngCore;
+use secp256k1::{Message, SECP256K1, SecretKey};
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -68,7 +68,12 @@ pub fn sign(signer: &PrivateKeySigner, domain: &Eip712Domain, to: Address, value
         nonce: B256::from(nonce),
     };
     let digest = auth.eip712_signing_hash(domain);
-    let signature = signer.sign_hash_sync(&digest).expect("sign").as_bytes();
+    let key = SecretKey::from_byte_array(signer.to_bytes().0).expect("key");
+    let (recovery, compact) =
+        SECP256K1.sign_ecdsa_recoverable(Message::from_digest(digest.0), &key).serialize_compact();
+    let mut signature = [0; 65];
+    signature[..64].copy_from_slice(&compact);
+    signature[64] = 27 + i32::from(recovery) as u8;
     Signed { auth, signature }
 }
 

@@ -18,7 +18,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
+use tokio::sync::Semaphore;
 
 #[derive(Args)]
 pub struct PortArgs {
@@ -34,6 +35,11 @@ pub struct ProxyArgs {
     upstream: String,
 }
 
+/// Enough for thousands that connect at once.
+const BACKLOG: u32 = 16_384;
+/// Requests under way to the chain; more wait in the proxy, whose sockets are not without number.
+const UPSTREAM_MAX: usize = 1024;
+
 type Out = Response<Full<Bytes>>;
 
 async fn listen<F, R>(port: u16, handler: F) -> Result<()>
@@ -41,9 +47,16 @@ where
     F: Fn(Request<Incoming>) -> R + Clone + Send + 'static,
     R: Future<Output = Out> + Send + 'static,
 {
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(([127, 0, 0, 1], port).into())?;
+    let listener = socket.listen(BACKLOG)?;
     loop {
-        let (stream, _) = listener.accept().await?;
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of file descriptors: those who wait are served when others leave.
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            continue;
+        };
         stream.set_nodelay(true)?;
         let handler = handler.clone();
         tokio::spawn(async move {
@@ -103,6 +116,7 @@ struct Proxy {
     client: Client<HttpConnector, Full<Bytes>>,
     counts: Mutex<BTreeMap<String, u64>>,
     upstream: String,
+    turns: Semaphore,
     /// Answer chain reads with constants instead of asking the chain
     stub: AtomicBool,
     /// Added to every request, to imitate a remote RPC endpoint
@@ -119,6 +133,7 @@ pub async fn rpc_proxy(args: ProxyArgs) -> Result<()> {
         client,
         counts: Mutex::default(),
         upstream: args.upstream,
+        turns: Semaphore::new(UPSTREAM_MAX),
         stub: AtomicBool::new(false),
         delay_ms: AtomicU64::new(0),
     });
@@ -165,6 +180,7 @@ impl Proxy {
         {
             return Ok(json_reply(reply));
         }
+        let _turn = self.turns.acquire().await?;
         let up =
             Request::post(&self.upstream).header("content-type", "application/json").body(Full::new(body))?;
         let (parts, body) = self.client.request(up).await?.into_parts();
