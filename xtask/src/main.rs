@@ -1,5 +1,6 @@
 //! What developers of groat run: `cargo xtask test` and its parts.
 
+mod bench;
 mod contracts;
 mod interop;
 mod mutants;
@@ -44,6 +45,21 @@ enum Chore {
         #[arg(long)]
         only: Option<String>,
     },
+    /// Measure groat beside its peers on one chain; writes docs/bench
+    Bench {
+        /// One short round, without the largest loads
+        #[arg(long)]
+        quick: bool,
+        /// Names of systems, separated by commas
+        #[arg(long)]
+        only: Option<String>,
+        /// Of start, verify, settle, automine, duplicate, seller, limits; separated by commas
+        #[arg(long)]
+        parts: Option<String>,
+        /// How many rounds; 3 by default, 1 with --quick
+        #[arg(long)]
+        rounds: Option<u32>,
+    },
     /// Compile the Solidity contracts
     Contracts {
         /// Only prove that the committed artifacts come from the sources
@@ -60,6 +76,7 @@ fn main() -> std::process::ExitCode {
         Chore::Sim { seeds, from, net: false } => sim::seeds(seeds.unwrap_or(sim::SEEDS), from),
         Chore::Sim { seeds, from, net: true } => sim::net_seeds(seeds.unwrap_or(sim::NET_SEEDS), from),
         Chore::Mutants { only } => mutants::run(only.as_deref()),
+        Chore::Bench { quick, only, parts, rounds } => bench::run(quick, only, parts, rounds),
         Chore::Contracts { check } => contracts::build(check),
     };
     match result {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use groat_core::Network;
 use groat_core::ports::Store;
-use groat_store::{PostgresStore, SqliteStore};
+use groat_store::{MemoryStore, PostgresStore, SqliteStore};
 use toml::Spanned;
 
 use crate::config::Source;
@@ -16,7 +17,7 @@ use crate::paths::DataDir;
 /// How to name another place than the file in the data directory.
 #[derive(Args)]
 pub(crate) struct StoreFlag {
-    /// Where the book lies: an SQLite file, or postgres://user@host/database
+    /// Where the book lies: an SQLite file, postgres://user@host/database, or `:memory:` (test networks only)
     #[arg(long = "store", value_name = "FILE|URL", env = "GROAT_STORE", hide_env_values = true)]
     place: Option<String>,
 }
@@ -25,8 +26,15 @@ pub(crate) struct StoreFlag {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Books {
     File(PathBuf),
-    Database { url: String, shown: String },
+    Database {
+        url: String,
+        shown: String,
+    },
+    /// Forgotten at the end.
+    Memory,
 }
+
+const IN_MEMORY: &str = ":memory:";
 
 impl Books {
     /// What the command line or the environment says, else the file, else `file_name` in the data directory.
@@ -50,7 +58,7 @@ impl Books {
     pub(crate) fn in_file(source: &Source, place: &Spanned<String>) -> anyhow::Result<Self> {
         match Self::parse(place.get_ref()) {
             Ok(Self::File(path)) => Ok(Self::File(source.beside(&path))),
-            Ok(database) => Ok(database),
+            Ok(other) => Ok(other),
             Err(error) => {
                 let mend = "see docs/reference/config.md for the places that a book can have";
                 Err(source.wrong(Some(place.span()), &error.to_string(), mend))
@@ -62,6 +70,7 @@ impl Books {
     pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
         let scheme = text.split_once("://").map(|(scheme, _)| scheme);
         match scheme {
+            None if text == IN_MEMORY => Ok(Self::Memory),
             None if !text.starts_with("postgres:") && !text.starts_with("postgresql:") => {
                 Ok(Self::File(PathBuf::from(text)))
             }
@@ -82,8 +91,14 @@ impl Books {
     }
 
     /// Opens them. A file is then this process's alone.
-    pub(crate) async fn open(&self) -> anyhow::Result<Arc<dyn Store>> {
+    pub(crate) async fn open(&self, networks: &[Network]) -> anyhow::Result<Arc<dyn Store>> {
+        if let (Self::Memory, Some(network)) = (self, networks.iter().find(|network| !network.is_testnet())) {
+            bail!(
+                "a book in memory is for test networks; on {network} name a file or a database with --store"
+            );
+        }
         Ok(match self {
+            Self::Memory => Arc::new(MemoryStore::default()),
             Self::File(path) => Arc::new(SqliteStore::open(path)?),
             Self::Database { url, .. } => Arc::new(PostgresStore::open(url).await?),
         })
@@ -95,6 +110,7 @@ impl fmt::Display for Books {
         match self {
             Self::File(path) => path.display().fmt(formatter),
             Self::Database { shown, .. } => formatter.write_str(shown),
+            Self::Memory => formatter.write_str(IN_MEMORY),
         }
     }
 }
@@ -108,6 +124,14 @@ impl fmt::Debug for Books {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_book_in_memory_is_for_test_networks() {
+        let place = Books::parse(IN_MEMORY).unwrap();
+        assert!(place.open(&[Network::eip155(84532)]).await.is_ok());
+        let refused = place.open(&[Network::eip155(84532), Network::eip155(8453)]).await.err().unwrap();
+        assert!(refused.to_string().contains("eip155:8453"), "{refused}");
+    }
 
     #[test]
     fn a_place_is_a_path_or_a_database_and_shows_no_password() {

@@ -69,7 +69,8 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     }
     let configured = config.facilitator.store.as_ref();
     let books = Books::choose(&options.store, configured, source.as_ref(), data, "facilitator.db")?;
-    let engine = engine(&chains, books.open().await?).await?;
+    let networks: Vec<_> = chains.iter().map(|chain| chain.network().clone()).collect();
+    let engine = engine(&chains, books.open(&networks).await?).await?;
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
     let ready = Ready::default();
     let facilitator: Arc<dyn Facilitator> = Arc::new(engine.clone());

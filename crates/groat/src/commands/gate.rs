@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use axum::Router;
 use clap::Args;
+use groat_core::Network;
 use groat_core::ports::{Facilitator, Store};
 use groat_facilitator::Remote;
 use groat_seller::{Gateway, GatewayConfig, Limits, Pay};
@@ -75,7 +76,7 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     let network = text(&config.gate.network).unwrap_or_else(|| options.chain.network.clone());
     let address = options.listen.or(config.gate.listen).unwrap_or(([127, 0, 0, 1], 4021).into());
     let books = Books::choose(&options.store, config.gate.store.as_ref(), source.as_ref(), data, "gate.db")?;
-    let store = books.open().await?;
+    let store = books.open(&[Network::parse(&network)?]).await?;
     let facilitator = facilitator(&options, &config, source.as_ref(), &store).await?;
 
     let mut builder = Pay::builder()
