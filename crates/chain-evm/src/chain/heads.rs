@@ -18,6 +18,8 @@ use crate::rpc::Block;
 const POLL_INTERVAL: Duration = Duration::from_millis(40);
 /// Links of the chain that are remembered.
 const LINKS_MAX: usize = 512;
+/// So long they are taken for true.
+const LINKS_FRESH: Duration = Duration::from_secs(1);
 /// After a longer silence the links begin anew.
 const GAP_MAX: u64 = 64;
 /// So many blocks deep a block is final on chains whose nodes do not know the word.
@@ -29,8 +31,15 @@ const FINAL_FRESH: Duration = Duration::from_secs(5);
 pub(super) struct Heads {
     newest: watch::Sender<u64>,
     polling: tokio::sync::Mutex<()>,
-    links: tokio::sync::Mutex<BTreeMap<u64, B256>>,
+    links: tokio::sync::Mutex<Links>,
     last_final: Mutex<Option<(Instant, u64)>>,
+}
+
+/// The chain as it was when somebody looked last.
+#[derive(Debug, Default)]
+struct Links {
+    hashes: BTreeMap<u64, B256>,
+    looked: Option<(Instant, u64)>,
 }
 
 impl Default for Heads {
@@ -81,15 +90,22 @@ impl Chain {
         }
     }
 
-    /// What has become of a block that a transaction was seen in. One question per new block, however many ask.
+    /// What has become of a block that a transaction was seen in. One question a second, however many ask.
     pub(crate) async fn standing(&self, mined: &Mined) -> Result<Standing, Fault> {
         let hash: B256 =
             mined.block_hash.parse().map_err(|_| Fault::garbled("store", "a block has no hash"))?;
         let (head, known) = {
             let mut links = self.0.heads.links.lock().await;
-            let head = self.rpc().head().await?;
-            self.link(&mut links, &head).await?;
-            (head.number.to::<u64>(), links.get(&mined.block).copied())
+            let head = match links.looked {
+                Some((at, head)) if at.elapsed() < LINKS_FRESH => head,
+                _ => {
+                    let head = self.rpc().head().await?;
+                    self.link(&mut links.hashes, &head).await?;
+                    links.looked = Some((Instant::now(), head.number.to::<u64>()));
+                    head.number.to::<u64>()
+                }
+            };
+            (head, links.hashes.get(&mined.block).copied())
         };
         let there = match known {
             Some(hash) => Some(hash),

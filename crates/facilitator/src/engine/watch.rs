@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use groat_core::books::{
     Aggregate, Attempt, Mined, Settled, Settlement, SettlementEvent, SettlementState, Slot, SlotEvent,
@@ -44,6 +43,8 @@ pub(super) struct Watch {
 
 /// Replacements of one transaction: each costs an eighth more than the last.
 const ATTEMPTS_MAX: usize = 20;
+/// How much slower than a fresh transaction an old block is looked at.
+const SLOWER_MAX: u32 = 8;
 /// A node may be behind itself; this often in a row it is not.
 const STRANGE_MAX: u32 = 3;
 
@@ -348,18 +349,18 @@ impl Watch {
 
     /// Until the block is final (`true`), or another has taken its place.
     async fn guard(&mut self, mined: Mined) -> bool {
+        let interval = self.engine.0.options.look_interval;
+        let mut pace = interval;
         loop {
-            tokio::time::sleep(self.pace()).await;
+            tokio::time::sleep(pace).await;
+            // The deeper a block lies, the less there is to see.
+            pace = (pace * 2).min(interval * SLOWER_MAX);
             match self.settle_down(&mined).await {
                 Ok(None) => {}
                 Ok(Some(is_final)) => return is_final,
                 Err(fault) => tracing::debug!(slot = self.key, %fault, "cannot look"),
             }
         }
-    }
-
-    fn pace(&self) -> Duration {
-        self.engine.0.options.look_interval
     }
 
     async fn settle_down(&mut self, mined: &Mined) -> Result<Option<bool>, Fault> {
