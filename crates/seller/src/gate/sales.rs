@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use groat_core::books::{Sale, SaleEvent};
+use groat_core::books::{Sale, SaleEvent, SaleState};
 use groat_core::ports::Store;
 use groat_core::{Fault, PaymentId, Timestamp};
 use groat_store::{Applied, Entry, Journal};
@@ -18,6 +18,14 @@ pub(crate) struct Held(Entry<Sale>);
 impl Held {
     pub(crate) fn sale(&self) -> &Sale {
         &self.0.record
+    }
+
+    /// Whether the handler's run has begun and is nobody else's: what another instance has finished is not run again.
+    pub(crate) fn has_started(&self) -> bool {
+        matches!(
+            self.0.record.state,
+            SaleState::Held { started: true } | SaleState::Paid { started: true, .. }
+        )
     }
 }
 

@@ -148,7 +148,7 @@ impl Work {
             SaleState::Served { .. } => self.take_money(held).await,
             SaleState::Paid { receipt, started: false } => {
                 let held = self.apply_paid(held, SaleEvent::Start, &receipt).await?;
-                self.serve_paid(held, receipt).await
+                if held.has_started() { self.serve_paid(held, receipt).await } else { Ok(held) }
             }
             SaleState::Paid { receipt, started: true } if safe => self.serve_paid(held, receipt).await,
             SaleState::Paid { receipt, .. } => Err(self.order.desk.refund_due(&receipt)),
@@ -180,6 +180,9 @@ impl Work {
             }
         }
         let held = if started { held } else { self.apply(held, SaleEvent::Start).await? };
+        if !held.has_started() {
+            return Ok(held);
+        }
         let (parts, body) = match self.handle(None).await {
             Ok(response) => response.into_parts(),
             Err(trouble) => return Err(self.release(held, trouble.reply()).await),
