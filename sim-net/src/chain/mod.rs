@@ -95,11 +95,12 @@ impl Chain {
         }
         if self.stage.strikes(Fault::Reorg) {
             let (depth, forget) = (self.stage.between(1, 3), self.stage.strikes(Fault::ReorgForgets));
-            let before = self.transfers();
+            let (before, mined) = (self.transfers(), self.mined_of_ours());
             self.dev.reorg(depth, forget);
             let after = self.transfers();
             let lost = before.into_iter().filter(|transfer| !after.contains(transfer));
             lock(&self.shaken).extend(lost.map(|transfer| transfer.nonce));
+            self.note_unmined(&mined, now_ms);
         }
         let ahead_s = if self.stage.strikes(Fault::BlockAhead) { self.stage.between(1, 12) } else { 0 };
         self.dev.set_time(self.stage.now_s() + ahead_s);

@@ -17,7 +17,13 @@ pub(super) struct Sent {
     sender: Address,
     nonce: u64,
     input: Bytes,
+    /// When a reorganisation last took it out of its block.
+    unmined_ms: Option<u64>,
 }
+
+/// Whoever acts on what a block said may learn only afterwards that the block is gone: the longest pause between two
+/// looks at a block, the wait in the queue and a few lost replies.
+const UNAWARE_MS: u64 = 60_000;
 
 impl Chain {
     /// Looks at signed bytes that a facilitator sends; `authorizations` are all that were ever signed.
@@ -28,6 +34,7 @@ impl Chain {
             sender: envelope.recover_signer().ok()?,
             nonce: envelope.nonce(),
             input: envelope.input().clone(),
+            unmined_ms: None,
         };
         let hash = sent.hash;
         let mut all = lock(&self.sent);
@@ -39,6 +46,21 @@ impl Chain {
             all.push(sent);
         }
         Some(hash)
+    }
+
+    /// The transactions of our facilitators that are in blocks.
+    pub(super) fn mined_of_ours(&self) -> Vec<B256> {
+        let sent = lock(&self.sent);
+        sent.iter().map(|sent| sent.hash).filter(|hash| self.is_mined(&hash.to_string())).collect()
+    }
+
+    /// After a reorganisation: which of those that were mined are so no longer.
+    pub(super) fn note_unmined(&self, mined: &[B256], now_ms: u64) {
+        for sent in lock(&self.sent).iter_mut().filter(|sent| mined.contains(&sent.hash)) {
+            if !self.is_mined(&sent.hash.to_string()) {
+                sent.unmined_ms = Some(now_ms);
+            }
+        }
     }
 
     fn compare(&self, earlier: &Sent, sent: &Sent, authorizations: &[B256]) {
@@ -55,7 +77,12 @@ impl Chain {
             }
             return;
         }
-        // A second nonce for a payment only when the first has been spent for nothing (invariant I1).
+        // A second nonce for a payment only when the first has been spent for nothing (invariant I1). That a
+        // reorganisation un-spends it at that moment cannot be known; the token then pays one of the two.
+        let is_news = |at_ms| self.stage.now_ms() < at_ms + UNAWARE_MS;
+        if earlier.unmined_ms.is_some_and(is_news) {
+            return;
+        }
         let both = |nonce: &&B256| contains(&earlier.input, nonce) && contains(&sent.input, nonce);
         for nonce in authorizations.iter().filter(both) {
             let is_spent = self.mined_count(sent.sender) > earlier.nonce;
