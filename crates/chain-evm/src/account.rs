@@ -1,5 +1,7 @@
 //! EVM accounts as text: any case in, EIP-55 out, a wrong checksum refused.
 
+use std::cell::RefCell;
+
 use alloy_primitives::Address;
 
 /// Reads `0x` and 40 hex digits. Mixed case must be the right EIP-55 checksum (threat row M07), because a wrong one
@@ -12,12 +14,28 @@ pub fn parse(text: &str) -> Option<Address> {
     let address: Address = text.parse().ok()?;
     let one_case =
         !digits.bytes().any(|b| b.is_ascii_uppercase()) || !digits.bytes().any(|b| b.is_ascii_lowercase());
-    (one_case || address.to_checksum(None) == text).then_some(address)
+    (one_case || with_text(address, |right| right == text)).then_some(address)
 }
 
 /// Writes EIP-55.
 pub fn text(address: Address) -> String {
-    address.to_checksum(None)
+    with_text(address, str::to_owned)
+}
+
+/// A checksum is a hash, and a payment names the same few accounts a dozen times.
+fn with_text<T>(address: Address, read: impl FnOnce(&str) -> T) -> T {
+    /// Enough for the tokens and payees of a facilitator, and the payers of a moment.
+    const KEPT: usize = 256;
+    thread_local! {
+        static TEXTS: RefCell<Vec<Option<(Address, String)>>> = RefCell::new(vec![None; KEPT]);
+    }
+    TEXTS.with_borrow_mut(|texts| {
+        let place = &mut texts[usize::from(address[19])];
+        match place {
+            Some((kept, text)) if *kept == address => read(text),
+            _ => read(&place.insert((address, address.to_checksum(None))).1),
+        }
+    })
 }
 
 #[cfg(test)]

@@ -93,8 +93,11 @@ impl PaymentId {
 
 impl fmt::Display for PaymentId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let code = data_encoding::BASE32_NOPAD.encode(&self.0.0).to_ascii_lowercase();
-        write!(f, "pay_{code}")
+        let mut code = [0; 52];
+        data_encoding::BASE32_NOPAD.encode_mut(&self.0.0, &mut code);
+        code.make_ascii_lowercase();
+        f.write_str("pay_")?;
+        f.write_str(str::from_utf8(&code).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a seller asks for: the terms of a route, the offers made of them, and the challenge that carries them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -49,15 +49,52 @@ pub enum Ask {
     },
 }
 
-/// JSON text kept to the letter, because somebody compares it (x402 v2 `accepted`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Verbatim(pub Arc<str>);
+/// JSON text kept to the letter, because somebody compares it (x402 v2 `accepted`). Cheap to clone.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct Verbatim(Arc<Text>);
+
+#[derive(Debug)]
+struct Text {
+    text: Box<str>,
+    value: OnceLock<Option<Value>>,
+}
 
 impl Verbatim {
-    /// What the text means; `None` when it is not JSON.
-    pub fn value(&self) -> Option<Value> {
-        serde_json::from_str(&self.0).ok()
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// What the text means, read when first asked for; `None` when it is not JSON.
+    pub fn value(&self) -> Option<&Value> {
+        self.0.value.get_or_init(|| serde_json::from_str(&self.0.text).ok()).as_ref()
+    }
+}
+
+impl PartialEq for Verbatim {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Eq for Verbatim {}
+
+impl From<String> for Verbatim {
+    fn from(text: String) -> Self {
+        Self(Arc::new(Text { text: text.into(), value: OnceLock::new() }))
+    }
+}
+
+impl From<&str> for Verbatim {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl From<Verbatim> for String {
+    fn from(verbatim: Verbatim) -> Self {
+        verbatim.text().to_owned()
     }
 }
 

@@ -57,15 +57,17 @@ impl Payment {
     ///
     /// A kept answer is given again only to the same fingerprint (threat rows R03, R13). It is never a replay key.
     pub fn fingerprint(&self) -> Fingerprint {
-        let mut value = serde_json::to_value(self).unwrap_or_default();
-        if let (Some(echo), Value::Object(members)) =
-            (self.accepted.as_ref().and_then(Verbatim::value), &mut value)
-        {
-            members.insert("accepted".to_owned(), echo);
-        }
         // `serde_json::Map` is sorted, so equal values have equal bytes.
-        let bytes = serde_json::to_vec(&value).unwrap_or_default();
-        Fingerprint(data_encoding::HEXLOWER.encode(&Sha256::digest(bytes)))
+        let meaning = (
+            (self.dialect.as_str(), &self.scheme, &self.network, &self.proof),
+            (self.accepted.as_ref().and_then(Verbatim::value), &self.resource, &self.extensions),
+            // What is no JSON means its letters.
+            self.accepted.as_ref().filter(|echo| echo.value().is_none()).map(Verbatim::text),
+        );
+        let mut hash = Sha256::new();
+        // A hash takes everything, and JSON can hold all of it.
+        let _ = serde_json::to_writer(&mut hash, &meaning);
+        Fingerprint(data_encoding::HEXLOWER.encode(&hash.finalize()))
     }
 }
 

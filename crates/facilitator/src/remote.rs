@@ -8,7 +8,6 @@ use groat_core::payment::ReceiptOutcome;
 use groat_core::ports::{Facilitator, Mechanism, PaymentStatus, Supported};
 use groat_core::{Claim, Failure, Fault, Offer, Payment, PaymentId, Receipt, Refusal, Timestamp};
 use groat_wire::facilitator::{SettleResponse, VerifyResponse, read_supported, write_request};
-use serde_json::Value;
 
 use crate::status;
 
@@ -64,8 +63,8 @@ impl Remote {
         Self { carrier, base: base.trim_end_matches('/').to_owned(), mechanisms }
     }
 
-    async fn post(&self, path: &str, body: &Value, timeout: Duration) -> Result<Vec<u8>, Fault> {
-        self.carrier.carry(&format!("{}{path}", self.base), Some(body.to_string()), timeout).await
+    async fn post(&self, path: &str, body: String, timeout: Duration) -> Result<Vec<u8>, Fault> {
+        self.carrier.carry(&format!("{}{path}", self.base), Some(body), timeout).await
     }
 
     async fn get(&self, path: &str) -> Result<Vec<u8>, Fault> {
@@ -114,7 +113,7 @@ impl Facilitator for Remote {
     async fn verify(&self, payment: &Payment, offer: &Offer) -> Result<Claim, Failure> {
         let mechanism = self.mechanism(offer)?;
         let (key, valid_until) = mechanism.key(payment, offer)?;
-        let bytes = self.post("/verify", &write_request(payment, offer), VERIFY_TIMEOUT).await?;
+        let bytes = self.post("/verify", write_request(payment, offer), VERIFY_TIMEOUT).await?;
         match VerifyResponse::read(&bytes) {
             Ok(VerifyResponse::Valid { payer }) => Ok(Claim {
                 key,
@@ -137,7 +136,7 @@ impl Facilitator for Remote {
         self.mechanism(offer)?;
         // From here on the money may move whatever we hear: no answer, or garbage, is "not known" (threat row G07).
         let unknown = || Fault::Pending { transaction: None };
-        let bytes = match self.post("/settle", &write_request(payment, offer), SETTLE_TIMEOUT).await {
+        let bytes = match self.post("/settle", write_request(payment, offer), SETTLE_TIMEOUT).await {
             Ok(bytes) => bytes,
             Err(fault) => {
                 tracing::warn!(%fault, "the facilitator did not answer a settlement");

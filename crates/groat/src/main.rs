@@ -12,6 +12,10 @@ mod universe;
 
 use clap::{Parser, Subcommand};
 
+/// Payments are made of many small pieces of text, made by one thread and dropped by another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Pay and get paid over HTTP (402 Payment Required), offline or for real.
 ///
 /// Start with `groat demo`, which runs the whole loop in one process and explains each step.

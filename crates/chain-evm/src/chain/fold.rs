@@ -1,8 +1,8 @@
 //! One question to the node for everybody who asks at the same time: calls are folded into one `aggregate3`.
 //!
-//! Whoever comes alone is asked for at once. While a question is in the air others gather for at most [`LINGER`], or
-//! until the answer is there; then they go together. Under load a node is asked hundreds of times a second and not
-//! thousands, and nobody waits longer for it.
+//! Whoever comes alone is asked for at once. While a question is in the air, or the last one was asked for a [`CROWD`],
+//! others gather for at most [`LINGER`] (and a few only until the answer is there); then they go together. Under load a
+//! node is asked some hundred times a second and not thousands, and what that saves is worth more than the wait.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -16,8 +16,10 @@ use super::{Chain, lock};
 use crate::exact::abi::{MULTICALL3, Multicall3};
 use crate::rpc::Call;
 
-/// How long a question waits for others while one is in the air.
-const LINGER: Duration = Duration::from_millis(2);
+/// How long a question waits for others. The runtime's timer adds up to a millisecond.
+const LINGER: Duration = Duration::from_millis(1);
+/// So many in one question are a crowd: more are sure to come.
+const CROWD: usize = 8;
 /// Calls in one question: far below what nodes let a call burn (50 million gas).
 const CALLS_MAX: usize = 1_200;
 
@@ -62,6 +64,8 @@ pub(super) struct Fold(Mutex<Waiting>);
 struct Waiting {
     asked: Vec<Asked>,
     in_air: usize,
+    /// The last question was asked for many.
+    is_crowded: bool,
     /// Somebody will send what waits.
     is_due: bool,
 }
@@ -84,7 +88,8 @@ impl Chain {
         let pause = {
             let mut waiting = lock(&self.0.fold.0);
             waiting.asked.push(Asked { calls, answer });
-            let pause = if waiting.in_air == 0 { Duration::ZERO } else { LINGER };
+            let is_quiet = waiting.in_air == 0 && !waiting.is_crowded;
+            let pause = if is_quiet { Duration::ZERO } else { LINGER };
             (!std::mem::replace(&mut waiting.is_due, true)).then_some(pause)
         };
         if let Some(pause) = pause {
@@ -116,13 +121,20 @@ impl Chain {
                     return;
                 }
                 waiting.in_air += 1;
+                waiting.is_crowded = count >= CROWD;
                 waiting.asked.drain(..count).collect::<Vec<_>>()
             };
             let chain = self.clone();
             tokio::spawn(async move {
                 chain.ask_for(asked).await;
-                lock(&chain.0.fold.0).in_air -= 1;
-                chain.send_what_waits();
+                let is_crowded = {
+                    let mut waiting = lock(&chain.0.fold.0);
+                    waiting.in_air -= 1;
+                    waiting.is_crowded
+                };
+                if !is_crowded {
+                    chain.send_what_waits();
+                }
             });
         }
     }

@@ -16,12 +16,15 @@ use crate::exact::abi::Eip3009;
 const ENTRIES_MAX: usize = 16_384;
 /// A token may be upgraded to another name, once in years.
 const TOKEN_FRESH: Duration = Duration::from_secs(600);
+/// An account may delegate to code (EIP-7702) at any moment, as it may spend its balance at any moment. What is signed
+/// is rehearsed on the newest block in any case.
+const PLAIN_FRESH: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
 pub(super) struct Known {
     tokens: Mutex<HashMap<Address, (Instant, TokenWords)>>,
-    /// Accounts without code, and the newest block when that was asked.
-    plain: Mutex<HashMap<Address, u64>>,
+    /// Accounts without code, when that was asked, and the newest block then.
+    plain: Mutex<HashMap<Address, (Instant, u64)>>,
 }
 
 /// What a token says of itself. `None` is what it did not answer.
@@ -50,18 +53,28 @@ impl Chain {
         Ok(Some(words))
     }
 
-    /// Whether the account had no code at the newest block that we know of.
-    pub(crate) fn was_plain(&self, account: Address) -> bool {
-        let head = self.0.heads.newest();
-        head > 0 && lock(&self.0.known.plain).get(&account).is_some_and(|block| *block >= head)
+    /// Whether an account whose key has signed has code: almost none has, and few change that.
+    pub(crate) async fn key_has_code(&self, account: Address) -> Result<bool, Fault> {
+        let was_plain =
+            lock(&self.0.known.plain).get(&account).is_some_and(|(at, _)| at.elapsed() < PLAIN_FRESH);
+        if was_plain { Ok(false) } else { self.ask_code(account).await }
     }
 
-    /// Whether the account has code, asked now. A failed question is a fault, never "no code" (threat row E20).
-    pub(crate) async fn has_code(&self, account: Address) -> Result<bool, Fault> {
+    /// Whether an account has code that would be asked for a signature no key has made. It may have been deployed by
+    /// the last block.
+    pub(crate) async fn wallet_has_code(&self, account: Address) -> Result<bool, Fault> {
         let head = self.0.heads.newest();
+        let was_plain =
+            head > 0 && lock(&self.0.known.plain).get(&account).is_some_and(|(_, block)| *block >= head);
+        if was_plain { Ok(false) } else { self.ask_code(account).await }
+    }
+
+    /// A failed question is a fault, never "no code" (threat row E20).
+    async fn ask_code(&self, account: Address) -> Result<bool, Fault> {
+        let asked = (Instant::now(), self.0.heads.newest());
         let plain = self.rpc().code(account).await?.is_empty();
         if plain {
-            put(&self.0.known.plain, account, head);
+            put(&self.0.known.plain, account, asked);
         }
         Ok(!plain)
     }

@@ -51,7 +51,7 @@ pub(super) async fn look(
     let payer = checked.proof.authorization.from;
     let misfit = matches!(checked.proof.signature, Signature::Ecdsa(_)) && !checked.ecdsa_fits;
     // Only a contract could still accept it; for anybody else the rest need not be asked (threat row E01).
-    if misfit && (chain.was_plain(payer) || !chain.has_code(payer).await?) {
+    if misfit && !chain.wallet_has_code(payer).await? {
         return Ok(Seen::default());
     }
     let calls = vec![
@@ -61,19 +61,15 @@ pub(super) async fn look(
             &Eip3009::authorizationStateCall { authorizer: payer, nonce: checked.proof.authorization.nonce },
         ),
     ];
-    let (token, code, answer) =
-        tokio::join!(chain.token(checked.domain.asset), code_of(chain, payer), chain.read(calls));
-    let (token, answer) = (token?, answer?);
-    let payer_has_code = match code? {
-        Some(code) => code,
-        // A block has come since.
-        None if !chain.was_plain(payer) => chain.has_code(payer).await?,
-        None => false,
+    let code = async {
+        if checked.ecdsa_fits { chain.key_has_code(payer).await } else { chain.wallet_has_code(payer).await }
     };
+    let (token, code, answer) = tokio::join!(chain.token(checked.domain.asset), code, chain.read(calls));
+    let (token, answer) = (token?, answer?);
     let Facts { number, time, base_fee, purse } = answer.facts;
     let mut seen = Seen {
         asset_has_code: token.is_some(),
-        payer_has_code,
+        payer_has_code: code?,
         contract_accepts: None,
         balance: answer.value(0),
         used: answer.value(1),
@@ -103,11 +99,6 @@ pub(super) async fn look(
         }
     }
     Ok(seen)
-}
-
-/// Whether the payer has code; `None` when it had none at the newest block that was known.
-async fn code_of(chain: &Chain, payer: Address) -> Result<Option<bool>, Fault> {
-    if chain.was_plain(payer) { Ok(None) } else { chain.has_code(payer).await.map(Some) }
 }
 
 /// Where calls are tried before they are paid for.

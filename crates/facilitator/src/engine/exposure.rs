@@ -8,12 +8,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use groat_core::books::{Settlement, SettlementState};
 use groat_core::{Amount, Claim, Network, PaymentId, Timestamp};
+use ruint::aliases::U256;
 
 /// Whose money: network, token, account.
 type Purse = (Network, String, String);
 
 #[derive(Debug, Clone, Default)]
-pub(super) struct Exposure(Arc<Mutex<HashMap<Purse, BTreeMap<PaymentId, Promise>>>>);
+pub(super) struct Exposure(Arc<Mutex<HashMap<Purse, Promises>>>);
+
+/// What one payer has promised.
+#[derive(Debug)]
+struct Promises {
+    each: BTreeMap<PaymentId, Promise>,
+    /// The sum of all, those that count no longer included: while it fits, nothing need be counted. `None` is too much
+    /// for a number.
+    total: Option<U256>,
+    /// With so many they are looked through for old ones.
+    sweep_at: usize,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Promise {
@@ -45,9 +57,11 @@ enum Stands {
 
 /// Accounts that are remembered at most; beyond it those without open promises are forgotten.
 const PURSES_MAX: usize = 65_536;
+/// Fewer promises are never looked through.
+const SWEEP_MIN: usize = 64;
 
 impl Exposure {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Purse, BTreeMap<PaymentId, Promise>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Purse, Promises>> {
         // Nothing panics while it is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -57,30 +71,40 @@ impl Exposure {
         let Some(funds) = claim.funds else { return Room::Taken };
         let mut purses = self.lock();
         if purses.len() >= PURSES_MAX {
-            purses.retain(|_, promises| promises.values().any(|promise| promise.lasts(now)));
+            purses.retain(|_, promises| promises.each.values().any(|promise| promise.lasts(now)));
         }
         let promises = purses.entry(purse(claim)).or_default();
-        promises.retain(|_, promise| promise.lasts(now));
-        if let Some(own) = promises.get_mut(&id) {
+        if let Some(own) = promises.each.get_mut(&id)
+            && own.lasts(now)
+        {
             if let Stands::Until(_) = own.stands {
                 own.stands = Stands::Until(until);
             }
             return Room::Taken;
         }
-        let sum = |several: &mut dyn Iterator<Item = &Promise>| {
-            several.map(|promise| promise.amount).try_fold(claim.amount, Amount::checked_add)
+        let fits = |others: Option<U256>| {
+            let sum = others.and_then(|others| others.checked_add(claim.amount.as_u256()));
+            sum.is_some_and(|sum| sum <= funds.amount.as_u256())
         };
-        let fits = |sum: Option<Amount>| sum.is_some_and(|sum| sum <= funds.amount);
-        let counting = || promises.values().filter(|promise| promise.counts(funds.block));
-        if fits(sum(&mut counting())) {
-            promises.insert(id, Promise { amount: claim.amount, stands: Stands::Until(until) });
+        let take = Promise { amount: claim.amount, stands: Stands::Until(until) };
+        if promises.each.len() < promises.sweep_at && fits(promises.total) {
+            promises.put(id, take);
+            return Room::Taken;
+        }
+        promises.sweep(now);
+        let counting = || promises.each.values().filter(|promise| promise.counts(funds.block));
+        if fits(sum(counting())) {
+            promises.put(id, take);
             return Room::Taken;
         }
         // What is being settled may be missing from the balance already, and then it counts twice here.
-        let settling = promises.iter().find(|(_, promise)| promise.stands == Stands::Settling);
-        let mut others = counting().filter(|promise| promise.stands != Stands::Settling);
+        let settling = promises.each.iter().find(|(_, promise)| promise.stands == Stands::Settling);
         match settling {
-            Some((settling, _)) if fits(sum(&mut others)) => Room::After(*settling),
+            Some((settling, _))
+                if fits(sum(counting().filter(|promise| promise.stands != Stands::Settling))) =>
+            {
+                Room::After(*settling)
+            }
             _ => Room::None,
         }
     }
@@ -88,13 +112,13 @@ impl Exposure {
     /// A payment is being settled: it counts until its end.
     pub(super) fn settling(&self, record: &Settlement) {
         let promise = Promise { amount: record.amount, stands: Stands::Settling };
-        self.lock().entry(purse_of(record)).or_default().insert(record.id, promise);
+        self.lock().entry(purse_of(record)).or_default().put(record.id, promise);
     }
 
     /// It is not settled here.
     pub(super) fn forget(&self, record: &Settlement) {
         if let Some(promises) = self.lock().get_mut(&purse_of(record)) {
-            promises.remove(&record.id);
+            promises.drop(&record.id);
         }
     }
 
@@ -106,16 +130,45 @@ impl Exposure {
         };
         let (purse, mut purses) = (purse_of(record), self.lock());
         let Some(promises) = purses.get_mut(&purse) else { return };
-        match (paid_in, promises.get_mut(&record.id)) {
+        match (paid_in, promises.each.get_mut(&record.id)) {
             (Some(block), Some(promise)) => promise.stands = Stands::PaidIn(block, now),
-            _ => {
-                promises.remove(&record.id);
-            }
+            _ => promises.drop(&record.id),
         }
-        if promises.is_empty() {
+        if promises.each.is_empty() {
             purses.remove(&purse);
         }
     }
+}
+
+impl Default for Promises {
+    fn default() -> Self {
+        Self { each: BTreeMap::new(), total: Some(U256::ZERO), sweep_at: SWEEP_MIN }
+    }
+}
+
+impl Promises {
+    fn put(&mut self, id: PaymentId, promise: Promise) {
+        self.drop(&id);
+        self.total = self.total.and_then(|total| total.checked_add(promise.amount.as_u256()));
+        self.each.insert(id, promise);
+    }
+
+    fn drop(&mut self, id: &PaymentId) {
+        if let Some(promise) = self.each.remove(id) {
+            self.total = self.total.and_then(|total| total.checked_sub(promise.amount.as_u256()));
+        }
+    }
+
+    /// Forgets what can count for nobody any more. Done again when twice as many have come, it costs each the same.
+    fn sweep(&mut self, now: Timestamp) {
+        self.each.retain(|_, promise| promise.lasts(now));
+        self.total = sum(self.each.values());
+        self.sweep_at = (self.each.len() * 2).max(SWEEP_MIN);
+    }
+}
+
+fn sum<'a>(mut promises: impl Iterator<Item = &'a Promise>) -> Option<U256> {
+    promises.try_fold(U256::ZERO, |sum, promise| sum.checked_add(promise.amount.as_u256()))
 }
 
 impl Promise {

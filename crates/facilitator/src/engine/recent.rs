@@ -8,7 +8,7 @@ use groat_core::{PaymentId, Timestamp};
 
 /// A bounded memory. Losing it costs nothing but the recognition of a stranger's submission after a restart.
 #[derive(Default)]
-pub(super) struct Recent(Mutex<HashMap<PaymentId, Settlement>>);
+pub(super) struct Recent(Mutex<HashMap<PaymentId, Box<Settlement>>>);
 
 const RECENT_MAX: usize = 16_384;
 
@@ -22,11 +22,11 @@ impl Recent {
                 recent.clear();
             }
         }
-        recent.insert(held.id, held);
+        recent.insert(held.id, Box::new(held));
     }
 
     /// Gives it back, once.
     pub(super) fn take(&self, id: &PaymentId) -> Option<Settlement> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id).map(|held| *held)
     }
 }

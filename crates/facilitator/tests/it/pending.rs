@@ -70,7 +70,7 @@ async fn i6_a_settlement_that_is_under_way_is_told_with_its_transaction_and_neve
     let payment = World::new(Mining::Instant).payer(1).pay(1);
     let settle = |transaction: Option<&str>| {
         let router = service(Unsure { transaction: transaction.map(str::to_owned), remembers: id(&payment) });
-        let body = Body::from(write_request(&payment, &offer()).to_string());
+        let body = Body::from(write_request(&payment, &offer()));
         let request = Request::post("/settle").header("content-type", "application/json").body(body);
         async move {
             let response = router.oneshot(request.unwrap()).await.unwrap();

@@ -61,7 +61,7 @@ fn client() -> reqwest::Client {
 
 /// One payment through the listening server, to see that it still works.
 async fn still_serves(world: &World, server: SocketAddr, nonce: u8) {
-    let body = write_request(&world.payer(1).pay(nonce), &offer()).to_string();
+    let body = write_request(&world.payer(1).pay(nonce), &offer());
     let (status, answer) = post(server, "/settle", body).await;
     assert_eq!((status, &answer["success"]), (200, &json!(true)), "{answer}");
 }
@@ -70,7 +70,7 @@ async fn still_serves(world: &World, server: SocketAddr, nonce: u8) {
 async fn h01_h03_h10_what_is_no_request_gets_a_typed_answer_and_the_server_goes_on() {
     let world = World::new(Mining::Instant);
     let server = serve(&world).await;
-    let good = write_request(&world.payer(1).pay(1), &offer()).to_string();
+    let good = write_request(&world.payer(1).pay(1), &offer());
     let twice = good.replacen("\"value\"", "\"value\":\"1\",\"value\"", 1);
     let deep = format!("{{\"paymentPayload\":{}1{}}}", "[".repeat(60_000), "]".repeat(60_000));
     let keys: Vec<String> = (0..20_000).map(|key| format!("\"{key}\":0")).collect();
@@ -185,7 +185,7 @@ async fn h08_a_body_that_drips_is_given_up_while_others_are_served() {
 async fn r02_twenty_parallel_requests_with_blocks_held_back_are_one_transaction_without_a_revert() {
     let world = World::new(Mining::Manual);
     let server = serve(&world).await;
-    let body = write_request(&world.payer(1).pay(1), &offer()).to_string();
+    let body = write_request(&world.payer(1).pay(1), &offer());
     let calls: Vec<_> = (0..20).map(|_| tokio::spawn(post(server, "/settle", body.clone()))).collect();
     while waiting(&world.chain) == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -28,7 +28,7 @@ fn kp6_a_facilitator_killed_after_broadcast_finds_its_payment_in_the_database_fr
     world.ask("dev_hold", json!([]));
     let (asked, payment) = (before.said("facilitator"), world.payment.clone());
     let caller = std::thread::spawn(move || {
-        let body = facilitator::write_request(&payment, &offer()).to_string();
+        let body = facilitator::write_request(&payment, &offer());
         http(&format!("{asked}/settle"), &["-H", "content-type: application/json", "-d", &body])
     });
     world.until_broadcast(&caller);

@@ -17,7 +17,7 @@ fn kp6_a_facilitator_killed_after_broadcast_finishes_the_same_transaction() {
     let url = before.said("facilitator");
     let payment = world.payment.clone();
     let caller = std::thread::spawn(move || {
-        let body = facilitator::write_request(&payment, &offer()).to_string();
+        let body = facilitator::write_request(&payment, &offer());
         http(&format!("{url}/settle"), &["-H", "content-type: application/json", "-d", &body])
     });
     world.until_broadcast(&caller);

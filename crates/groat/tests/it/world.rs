@@ -76,7 +76,7 @@ impl World {
     }
 
     pub(crate) fn settle(facilitator: &str, payment: &Payment) -> Value {
-        let body = facilitator::write_request(payment, &offer()).to_string();
+        let body = facilitator::write_request(payment, &offer());
         let (status, answer) =
             http(&format!("{facilitator}/settle"), &["-H", "content-type: application/json", "-d", &body]);
         assert_eq!(status, 200, "{answer}");

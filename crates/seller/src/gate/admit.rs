@@ -96,7 +96,7 @@ async fn decide(
     let (offer, id, valid_until) = identify(&desk, &payment, &url)?;
     let body = read_body(&desk.route, &parts, body).await?;
     let prints = Prints { payment: payment.fingerprint(), request: fingerprint(&parts, &url, &body) };
-    let order = Order { desk, payment, offer, id, valid_until, prints, parts, body };
+    let order = Order { desk: Arc::new(desk), payment, offer, id, valid_until, prints, parts, body };
     let_in(order, inner()).await
 }
 
@@ -176,9 +176,9 @@ async fn let_in(order: Order, inner: Inner) -> Result<Response<Body>, Reply> {
     match shop.flights.board(order.id, &order.prints) {
         Seat::Lead(ticket) => {
             let (live, answer) = oneshot::channel();
-            let lost = order.desk.pending(None);
+            let desk = Arc::clone(&order.desk);
             tokio::spawn(work(Work::new(order, inner, live), ticket));
-            answer.await.map_err(|_| lost)
+            answer.await.map_err(|_| desk.pending(None))
         }
         Seat::Follow(mut reply) => {
             let limit = Duration::from_secs(shop.limits.wait_timeout_s);

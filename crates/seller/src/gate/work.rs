@@ -3,6 +3,7 @@
 //! It runs in a task of its own, so a client that leaves cancels nothing. It goes on from whatever state it finds,
 //! so a crash between two steps is mended by the buyer's resend (kill points KP0–KP12).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -24,7 +25,7 @@ use crate::paid::Paid;
 
 /// One paid request, complete.
 pub(crate) struct Order {
-    pub(crate) desk: Desk,
+    pub(crate) desk: Arc<Desk>,
     pub(crate) payment: Payment,
     pub(crate) offer: Offer,
     pub(crate) id: PaymentId,
@@ -131,13 +132,14 @@ impl Work {
 
     async fn step(&mut self, held: Held) -> Step {
         let safe = self.order.parts.method.is_safe();
-        match held.sale().state.clone() {
+        match &held.sale().state {
             SaleState::Released => {
                 let Prints { payment, request } = self.order.prints.clone();
                 self.apply(held, SaleEvent::Hold { payment, request }).await
             }
             SaleState::Held { started: true } if !safe => Err(self.abandon(held).await),
             SaleState::Held { started } => {
+                let started = *started;
                 let first = self.order.desk.route.settle.first(&self.order.parts.method);
                 if first && !started {
                     self.pay_first(held).await
@@ -147,13 +149,17 @@ impl Work {
             }
             SaleState::Served { .. } => self.take_money(held).await,
             SaleState::Paid { receipt, started: false } => {
+                let receipt = receipt.clone();
                 let held = self.apply_paid(held, SaleEvent::Start, &receipt).await?;
                 if held.has_started() { self.serve_paid(held, receipt).await } else { Ok(held) }
             }
-            SaleState::Paid { receipt, started: true } if safe => self.serve_paid(held, receipt).await,
-            SaleState::Paid { receipt, .. } => Err(self.order.desk.refund_due(&receipt)),
-            SaleState::Done { answer, receipt } => Err(self.order.desk.done(&answer, &receipt)),
-            SaleState::Withheld { reason } => Err(self.order.desk.failed(&reason.into())),
+            SaleState::Paid { receipt, started: true } if safe => {
+                let receipt = receipt.clone();
+                self.serve_paid(held, receipt).await
+            }
+            SaleState::Paid { receipt, .. } => Err(self.order.desk.refund_due(receipt)),
+            SaleState::Done { answer, receipt } => Err(self.order.desk.done(answer, receipt)),
+            SaleState::Withheld { reason } => Err(self.order.desk.failed(&reason.clone().into())),
         }
     }
 

@@ -122,9 +122,9 @@ async fn b04_an_altered_offer_is_no_offer() {
         ("more", json!(1)),
     ] {
         let request = pay_changed(&app, get("/weather"), "n", |payment| {
-            let mut echo = payment.accepted.as_ref().and_then(|text| text.value()).unwrap();
+            let mut echo = payment.accepted.as_ref().and_then(|text| text.value().cloned()).unwrap();
             echo[member] = value.clone();
-            payment.accepted = Some(groat_core::offer::Verbatim(echo.to_string().into()));
+            payment.accepted = Some(echo.to_string().into());
         })
         .await;
         let seen = send(&app, request).await;

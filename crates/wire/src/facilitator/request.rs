@@ -2,9 +2,10 @@
 
 use groat_core::reason::printable;
 use groat_core::{Offer, Payment, Reason, Refusal};
-use serde::Deserialize;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::BODY_SIZE_BYTES_MAX;
 use crate::members::Members;
@@ -111,53 +112,91 @@ fn accepted_text(bytes: &[u8]) -> Option<&RawValue> {
     serde_json::from_slice::<Body<'_>>(bytes).ok()?.payment_payload.accepted
 }
 
-/// The request, in the version of the payment's dialect.
+/// The request as text, in the version of the payment's dialect.
 ///
 /// The payload is rebuilt from what we understood of it: unknown members and what a buyer added to the `extra` of its
 /// echo steer no facilitator (threat rows B05, H04). Version 1 names the resource inside the requirements; it is taken
 /// from `payment.resource`, where a seller puts its own before it asks.
-pub fn write_request(payment: &Payment, offer: &Offer) -> Value {
-    let version = Version::of(&payment.dialect);
-    let (payload, requirements) = match version {
+pub fn write_request(payment: &Payment, offer: &Offer) -> String {
+    match Version::of(&payment.dialect) {
         Version::One => {
             let resource = x402_v1::offer::resource_of(payment.resource.as_ref());
-            (x402_v1::payment::write(payment), x402_v1::offer::write(offer, &resource))
+            written(Version::One, x402_v1::payment::write(payment), &x402_v1::offer::write(offer, &resource))
         }
-        Version::Two => (payload(payment, offer), x402_v2::offer::write(offer)),
-    };
-    json!({
-        "x402Version": version.number(),
-        "paymentPayload": payload,
-        "paymentRequirements": requirements,
-    })
+        Version::Two => {
+            let echo = payment.accepted.as_ref().and_then(|echo| echo.value()?.as_object());
+            let requirements = x402_v2::offer::Entry::from(offer);
+            let payload = Payload {
+                x402_version: Version::Two.number(),
+                payload: &payment.proof,
+                accepted: Accepted { echo, offer },
+                extensions: &payment.extensions,
+                resource: payment.resource.as_ref(),
+            };
+            written(Version::Two, payload, &requirements)
+        }
+    }
 }
 
-fn payload(payment: &Payment, offer: &Offer) -> Value {
-    let mut payload = json!({
-        "x402Version": Version::Two.number(),
-        "payload": payment.proof,
-        "accepted": accepted(payment, offer),
-    });
-    if !payment.extensions.is_empty() {
-        payload["extensions"] = Value::Object(payment.extensions.clone());
-    }
-    if let Some(resource) = &payment.resource {
-        payload["resource"] = resource.clone();
-    }
-    payload
+fn written(
+    version: Version,
+    payment_payload: impl Serialize,
+    payment_requirements: &impl Serialize,
+) -> String {
+    let body = Body { x402_version: version.number(), payment_payload, payment_requirements };
+    // Plain data: strings, numbers, maps with string keys.
+    serde_json::to_string(&body).expect("JSON can hold it")
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a, P, R> {
+    x402_version: u8,
+    payment_payload: P,
+    payment_requirements: &'a R,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload<'a> {
+    x402_version: u8,
+    payload: &'a Value,
+    accepted: Accepted<'a>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    extensions: &'a Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<&'a Value>,
 }
 
 /// The echo without the buyer's additions. It may differ from the requirements in the amount: a scheme that charges
 /// less than was accepted (`upto`) settles under a lower one.
-fn accepted(payment: &Payment, offer: &Offer) -> Value {
-    let mut accepted = x402_v2::offer::write(offer);
-    let echo = payment.accepted.as_ref().and_then(|echo| echo.value());
-    if let (Some(Value::Object(echo)), Some(members)) = (echo, accepted.as_object_mut()) {
-        for (key, value) in members.iter_mut().filter(|(key, _)| *key != "extra") {
-            if let Some(echoed) = echo.get(key) {
-                *value = echoed.clone();
-            }
+struct Accepted<'a> {
+    echo: Option<&'a Map<String, Value>>,
+    offer: &'a Offer,
+}
+
+impl Serialize for Accepted<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Offer { scheme, network, amount, asset, pay_to, timeout_s, extra, .. } = self.offer;
+        let mut members = serializer.serialize_map(None)?;
+        self.member(&mut members, "scheme", scheme)?;
+        self.member(&mut members, "network", network)?;
+        self.member(&mut members, "amount", amount)?;
+        self.member(&mut members, "asset", asset)?;
+        self.member(&mut members, "payTo", pay_to)?;
+        self.member(&mut members, "maxTimeoutSeconds", timeout_s)?;
+        if !extra.is_empty() {
+            members.serialize_entry("extra", extra)?;
+        }
+        members.end()
+    }
+}
+
+impl Accepted<'_> {
+    fn member<M: SerializeMap>(&self, to: &mut M, name: &str, ours: &impl Serialize) -> Result<(), M::Error> {
+        match self.echo.and_then(|echo| echo.get(name)) {
+            Some(echoed) => to.serialize_entry(name, echoed),
+            None => to.serialize_entry(name, ours),
         }
     }
-    accepted
 }

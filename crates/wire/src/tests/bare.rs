@@ -161,7 +161,7 @@ fn b05_a_network_inside_the_proof_does_not_rename_the_payment() {
         [("eip155:84532", "eip155:84532"), ("base", "base-sepolia"), ("moon", "base-sepolia")]
     {
         signed.proof["authorization"]["network"] = json!(named);
-        let body = crate::facilitator::write_request(&signed, &offer());
+        let body = super::parsed(&crate::facilitator::write_request(&signed, &offer()));
         assert_eq!(body["paymentPayload"]["network"], written, "{named}");
         let mut headers = HeaderMap::new();
         dialects().write_payment(&signed, &mut headers).unwrap();

@@ -4,14 +4,14 @@ use groat_core::payment::ReceiptOutcome;
 use groat_core::{Network, Payment, Reason, Refusal};
 use serde_json::{Value, json};
 
-use super::{challenge, offer, v1_payment, v2_payment};
+use super::{challenge, offer, parsed, v1_payment, v2_payment};
 use crate::facilitator::{
     RequestError, SettleResponse, VerifyResponse, read_request, read_supported, write_request,
 };
 use crate::{Version, WireError};
 
 fn request() -> Value {
-    write_request(&v2_payment(&challenge(vec![offer()]), &offer()), &offer())
+    parsed(&write_request(&v2_payment(&challenge(vec![offer()]), &offer()), &offer()))
 }
 
 fn refused(body: &Value) -> Option<Reason> {
@@ -82,7 +82,7 @@ fn version_1_has_its_own_names() {
     assert_eq!(body["errorReason"], code);
     assert_eq!(body["transaction"], "");
     assert_eq!(SettleResponse::read(body.to_string().as_bytes()), Ok(settled));
-    let body = write_request(&v1_payment("10000"), &offer());
+    let body = parsed(&write_request(&v1_payment("10000"), &offer()));
     assert_eq!(body["paymentRequirements"]["maxAmountRequired"], "10000");
     assert_eq!(body["paymentRequirements"]["network"], "base-sepolia");
     let read = read_request(body.to_string().as_bytes()).unwrap();

@@ -80,7 +80,7 @@ fn v2_payment(challenge: &Challenge, offer: &Offer) -> Payment {
 /// A version 2 payment whose echo was changed.
 fn v2_echo(echo: &Value) -> Payment {
     let payment = v2_payment(&challenge(vec![offer()]), &offer());
-    Payment { accepted: Some(groat_core::offer::Verbatim(echo.to_string().into())), ..payment }
+    Payment { accepted: Some(echo.to_string().into()), ..payment }
 }
 
 fn echo() -> Value {
@@ -104,4 +104,9 @@ fn field_json(headers: &HeaderMap, name: &str) -> Value {
 
 fn dialects() -> Dialects {
     Dialects::all()
+}
+
+/// What a text means.
+fn parsed(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap()
 }

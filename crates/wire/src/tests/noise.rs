@@ -22,7 +22,7 @@ fn feed(bytes: &[u8]) {
     let _ = SettleResponse::read(bytes);
     let _ = read_supported(bytes);
     if let Ok(request) = read_request(bytes) {
-        let again = write_request(&request.payment, &request.offer).to_string();
+        let again = write_request(&request.payment, &request.offer);
         assert!(read_request(again.as_bytes()).is_ok());
     }
     for name in PAYMENT_HEADERS.iter().chain(RESPONSE_HEADERS) {

@@ -4,7 +4,6 @@
 //! payment `{payload: {authorization: {to, from, value, network, …}, signature}}`. It names no token and no amount in
 //! units: both follow from the network, which has one dollar token here.
 
-use groat_core::offer::Verbatim;
 use groat_core::{Network, Offer, Payment, Price, Resource};
 use serde_json::{Map, Value, json};
 
@@ -42,7 +41,7 @@ pub(super) fn is_entry(value: &Value) -> bool {
 /// Reads an entry, which may have all members of version 1 or only a price. Its text marks it as bare.
 pub(super) fn read(value: &Value) -> Option<(Offer, Resource)> {
     let (mut offer, resource) = offer::read(value).ok().or_else(|| read_price(value))?;
-    offer.verbatim = Some(Verbatim(value.to_string().into()));
+    offer.verbatim = Some(value.to_string().into());
     Some((offer, resource))
 }
 

@@ -1,6 +1,5 @@
 //! The challenge (x402 v2 `PaymentRequired`).
 
-use groat_core::offer::Verbatim;
 use groat_core::{Challenge, Resource};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -51,7 +50,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Challenge, WireError> {
     let texts = entry_texts(bytes)?;
     let offers = entries.iter().zip(texts).filter_map(|(entry, text)| {
         let mut offer = offer::read(entry).ok()?;
-        offer.verbatim = Some(Verbatim(text.into()));
+        offer.verbatim = Some(text.into());
         Some(offer)
     });
     Ok(Challenge {

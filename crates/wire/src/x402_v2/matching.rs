@@ -11,9 +11,8 @@ const RESERVED: [&str; 2] = ["paymentFlow", "assetTransferMethod"];
 /// The first of `offers` that the payment repeats: every member of the core must be there, equal, and no other
 /// beside it; `extra` must contain ours and may have grown.
 pub(super) fn find<'o>(payment: &Payment, offers: &'o [Offer]) -> Result<&'o Offer, Reason> {
-    let echo =
-        payment.accepted.as_ref().and_then(|text| text.value()).ok_or(Reason::NoMatchingRequirements)?;
-    let echo = echo.as_object().ok_or(Reason::NoMatchingRequirements)?;
+    let echo = payment.accepted.as_ref().and_then(|echo| echo.value()?.as_object());
+    let echo = echo.ok_or(Reason::NoMatchingRequirements)?;
     offers.iter().find(|offer| repeats(echo, offer)).ok_or(Reason::NoMatchingRequirements)
 }
 

@@ -47,7 +47,7 @@ pub(crate) fn write(offer: &Offer) -> Value {
 
 /// [`write`] as text.
 pub(crate) fn text(offer: &Offer) -> Verbatim {
-    Verbatim(serde_json::to_string(&Entry::from(offer)).unwrap_or_default().into())
+    serde_json::to_string(&Entry::from(offer)).unwrap_or_default().into()
 }
 
 /// Reads an entry; the reason tells whether its network or something else is not of our world.

@@ -1,6 +1,5 @@
 //! The payment (x402 v2 `PaymentPayload`).
 
-use groat_core::offer::Verbatim;
 use groat_core::{Network, Payment};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -32,7 +31,7 @@ pub(super) fn write(payment: &Payment) -> Result<Vec<u8>, WireError> {
         payload: &payment.proof,
         extensions: &payment.extensions,
         resource: payment.resource.as_ref(),
-        accepted: RawValue::from_string(accepted.0.to_string()).map_err(|_| wrong("is not JSON"))?,
+        accepted: RawValue::from_string(accepted.text().to_owned()).map_err(|_| wrong("is not JSON"))?,
     };
     serde_json::to_vec(&message).map_err(|_| WireError::malformed("payload", "cannot be written as JSON"))
 }
@@ -73,7 +72,7 @@ pub(crate) fn read_value(
         scheme: accepted.word("scheme")?.to_owned(),
         network,
         proof: Value::Object(members.object("payload")?.clone()),
-        accepted: Some(Verbatim(text.get().into())),
+        accepted: Some(text.get().into()),
         resource: members.value("resource").map(read_resource).transpose()?,
         extensions: members.object_or_empty("extensions")?,
     })
