@@ -1,7 +1,7 @@
 //! Books in one SQLite file, readable with the `sqlite3` shell.
 //!
 //! One thread writes: it makes all commits that wait durable with one fsync (write-ahead log, `synchronous=FULL`).
-//! Readers have connections of their own and see whatever has been answered.
+//! Two more read, with connections of their own, and see whatever has been answered.
 //!
 //! To look at a book while groat runs:
 //!
@@ -25,7 +25,7 @@ use groat_core::books::Book;
 use groat_core::ports::{Record, Store, Write};
 use rusqlite::OptionalExtension;
 
-use readers::Readers;
+use readers::Reader;
 use writer::Writer;
 
 /// A store in an SQLite file. Clones share it; when the last is dropped, everything begun is finished and the file is
@@ -39,7 +39,8 @@ pub struct SqliteStore(Arc<Connections>);
 // Readers go first, so that the writer is the last to close and takes the write-ahead log back into the file.
 #[derive(Debug)]
 struct Connections {
-    readers: Readers,
+    lookups: Reader,
+    scans: Reader,
     writer: Writer,
 }
 
@@ -59,10 +60,11 @@ impl SqliteStore {
     fn start(path: &Path, lock: Option<std::fs::File>) -> Result<Self, OpenError> {
         file::make_private(path)?;
         let connection = schema::open(path)?;
-        let readers = Readers::open(path)?;
+        let lookups = Reader::start(path, "groat-lookups")?;
+        let scans = Reader::start(path, "groat-scans")?;
         let writer = Writer::start(connection, lock)
             .map_err(|error| OpenError::File { path: path.to_owned(), error })?;
-        Ok(Self(Arc::new(Connections { readers, writer })))
+        Ok(Self(Arc::new(Connections { lookups, scans, writer })))
     }
 }
 
@@ -77,7 +79,7 @@ impl Store for SqliteStore {
         let query = move |connection: &rusqlite::Connection| {
             connection.prepare_cached(schema::sql(book).get)?.query_row([&key], record).optional()
         };
-        self.0.readers.read(query).await
+        self.0.lookups.read(query).await
     }
 
     async fn commit(&self, writes: Vec<Write>) -> Result<bool, Fault> {
@@ -102,6 +104,6 @@ impl Store for SqliteStore {
             let bound = (after.unwrap_or_default(), first, limit);
             connection.prepare_cached(query)?.query_map(bound, record)?.collect()
         };
-        self.0.readers.read(query).await
+        self.0.scans.read(query).await
     }
 }

@@ -21,8 +21,6 @@ pub(super) struct Sql {
     pub(super) scan: &'static str,
     /// The same without the final ones.
     pub(super) scan_open: &'static str,
-    /// `key` → version.
-    pub(super) version: &'static str,
     /// `key, state, open, body`; nothing happens when the key exists.
     pub(super) insert: &'static str,
     /// `key, state, open, body, version`; nothing happens when the version is another.
@@ -46,7 +44,6 @@ macro_rules! sql {
                 $table,
                 "_open WHERE open = 1 AND key >= ?1 AND (?2 OR key > ?1) ORDER BY key LIMIT ?3"
             ),
-            version: concat!("SELECT version FROM ", $table, " WHERE key = ?1"),
             insert: concat!(
                 "INSERT INTO ",
                 $table,

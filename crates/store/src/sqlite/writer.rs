@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use groat_core::Fault;
 use groat_core::ports::{Expect, Write};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::schema::sql;
@@ -127,39 +127,28 @@ fn probe(connection: &Connection) -> rusqlite::Result<()> {
 
 /// One transaction, one fsync. A job whose expectations do not hold leaves no trace.
 fn write_group(connection: &mut Connection, group: &[Job]) -> rusqlite::Result<Vec<bool>> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let fits = group.iter().map(|job| write_job(&transaction, &job.writes)).collect::<Result<Vec<_>, _>>()?;
+    let mut transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let fits =
+        group.iter().map(|job| write_job(&mut transaction, &job.writes)).collect::<Result<Vec<_>, _>>()?;
     transaction.commit()?;
     Ok(fits)
 }
 
-fn write_job(connection: &Connection, writes: &[Write]) -> rusqlite::Result<bool> {
-    // A single write expects and acts in one statement.
+fn write_job(transaction: &mut Transaction<'_>, writes: &[Write]) -> rusqlite::Result<bool> {
+    // A single write is all or nothing by itself.
     if let [write] = writes {
-        return put(connection, write);
+        return put(transaction, write);
     }
+    let savepoint = transaction.savepoint()?;
     for write in writes {
-        if !holds(connection, write)? {
+        if !put(&savepoint, write)? {
+            // Takes back what was put before.
+            savepoint.finish()?;
             return Ok(false);
         }
     }
-    for write in writes {
-        // Records of one commit are distinct, so what held a moment ago still holds. Were it not so, half a commit
-        // would stand: better to lose the group.
-        if !put(connection, write)? {
-            return Err(rusqlite::Error::StatementChangedRows(0));
-        }
-    }
+    savepoint.commit()?;
     Ok(true)
-}
-
-fn holds(connection: &Connection, write: &Write) -> rusqlite::Result<bool> {
-    let mut statement = connection.prepare_cached(sql(write.book).version)?;
-    let found = statement.query_row([&write.key], |row| row.get::<_, i64>(0)).optional()?;
-    Ok(match write.expect {
-        Expect::Absent => found.is_none(),
-        Expect::Version(version) => found.is_some_and(|found| found.cast_unsigned() == version),
-    })
 }
 
 /// Writes where the expectation holds.

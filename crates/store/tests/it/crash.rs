@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use groat_core::books::Book;
 use groat_core::ports::{Expect, Store, Write};
-use groat_store::SqliteStore;
+use groat_store::{OpenError, SqliteStore};
 
 use crate::suite::write;
 
@@ -42,10 +42,21 @@ fn key(line: String) -> Option<String> {
     Some(line.strip_prefix("acknowledged ")?.strip_suffix('.')?.to_owned())
 }
 
+/// Another test that starts a process at this moment holds all our files, locks included, until that process runs.
+fn open(path: &std::path::Path) -> SqliteStore {
+    for _ in 0..100 {
+        match SqliteStore::open(path) {
+            Err(OpenError::InUse { .. }) => std::thread::sleep(std::time::Duration::from_millis(50)),
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("{} stays in use", path.display())
+}
+
 fn assert_whole(path: &std::path::Path, acknowledged: &[String]) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     // The killed process holds no lock any more.
-    let store = SqliteStore::open(path).unwrap();
+    let store = open(path);
     let keys = |book| -> std::collections::BTreeSet<String> {
         let records = runtime.block_on(store.scan(book, None, false, usize::MAX)).unwrap();
         records.into_iter().map(|record| record.key).collect()
@@ -64,7 +75,7 @@ fn assert_whole(path: &std::path::Path, acknowledged: &[String]) {
 #[ignore = "a child process of another test"]
 fn child_that_commits_until_it_is_killed() {
     let Some(path) = std::env::var_os(CHILD) else { return };
-    let store = Arc::new(SqliteStore::open(path.as_ref()).unwrap());
+    let store = Arc::new(open(path.as_ref()));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     let body = "x".repeat(700);
     let tasks = (0..16).map(|task| {
