@@ -10,6 +10,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use groat_core::books::{Sale, SaleEvent, SaleState};
 use groat_core::{Failure, Fault, Offer, Payment, PaymentId, Reason, Receipt, Refusal, Timestamp};
+use groat_failpoints::reach;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{Request, Response};
@@ -103,7 +104,10 @@ impl Work {
             state: SaleState::Held { started: false },
         };
         match sales.create(sale).await.map_err(fault)? {
-            Some(held) => Ok(held),
+            Some(held) => {
+                reach("KP1");
+                Ok(held)
+            }
             // Another instance was faster.
             None => Err(self.order.desk.in_progress()),
         }
@@ -158,7 +162,10 @@ impl Work {
                 self.serve_paid(held, receipt).await
             }
             SaleState::Paid { receipt, .. } => Err(self.order.desk.refund_due(receipt)),
-            SaleState::Done { answer, receipt } => Err(self.order.desk.done(answer, receipt)),
+            SaleState::Done { answer, receipt } => {
+                reach("KP11");
+                Err(self.order.desk.done(answer, receipt))
+            }
             SaleState::Withheld { reason } => Err(self.order.desk.failed(&reason.clone().into())),
         }
     }
@@ -185,10 +192,12 @@ impl Work {
                 return Err(self.release(held, self.order.desk.fault(&fault)).await);
             }
         }
+        reach("KP2");
         let held = if started { held } else { self.apply(held, SaleEvent::Start).await? };
         if !held.has_started() {
             return Ok(held);
         }
+        reach("KP4");
         let (parts, body) = match self.handle(None).await {
             Ok(response) => response.into_parts(),
             Err(trouble) => return Err(self.release(held, trouble.reply()).await),
@@ -206,6 +215,7 @@ impl Work {
         };
         match collected {
             Ok(Collected::Whole(bytes)) => {
+                reach("KP10");
                 let fields = reply::kept_fields(&parts.headers, &self.order.parts.method);
                 let answer = reply::answer(parts.status, &fields, Some(&bytes));
                 self.apply(held, SaleEvent::Serve(answer)).await
@@ -226,7 +236,9 @@ impl Work {
     async fn pay_first(&mut self, held: Held) -> Step {
         match self.till().settle(self.resumed).await {
             Settlement::Settled(receipt) => {
-                self.apply_paid(held, SaleEvent::Pay(receipt.clone()), &receipt).await
+                let paid = self.apply_paid(held, SaleEvent::Pay(receipt.clone()), &receipt).await;
+                reach("KP9");
+                paid
             }
             Settlement::Refused(refusal) => self.refuse(held, &refusal).await,
             Settlement::Pending(transaction) => Err(self.order.desk.pending(transaction)),
@@ -286,12 +298,14 @@ impl Work {
             let _ = live.send(response);
         }
         let copy = pump.run(prefix, rest, size_bytes_max, drain).await;
+        reach("KP10");
         let answer = reply::answer(parts.status, &fields, copy.as_deref());
         let next = self.apply_paid(held, SaleEvent::Serve(answer.clone()), &receipt).await;
         // What the book does not have must not look whole: the client sends the payment again and gets what it has.
         match &next {
             Ok(held) if matches!(&held.sale().state, SaleState::Done { answer: kept, .. } if *kept == answer) =>
             {
+                reach("KP12");
                 pump.finish().await;
             }
             _ => pump.fail().await,
