@@ -21,7 +21,7 @@ use super::flights::Prints;
 use super::handler::{self, Collected, Trouble};
 use super::money::{self, Known, Settlement, Till};
 use super::sales::Held;
-use super::{Inner, Reply, relay, reply, strip_response};
+use super::{Inner, Reply, presence, relay, reply, strip_response};
 use crate::paid::Paid;
 
 /// One paid request, complete.
@@ -88,7 +88,7 @@ impl Work {
         let sales = self.sales();
         let fault = |fault: Fault| self.order.desk.fault(&fault);
         if let Some(held) = sales.load(&self.order.id).await.map_err(fault)? {
-            return self.adopt(held);
+            return self.adopt(held).await;
         }
         let now = self.order.desk.route.shop.now();
         let sale = Sale {
@@ -97,6 +97,7 @@ impl Work {
             request: self.order.prints.request.clone(),
             route: format!("{} {}", self.order.parts.method, self.order.parts.uri.path()),
             held_at: now,
+            holder: self.order.desk.route.shop.name(),
             pay_to: self.order.offer.pay_to.clone(),
             amount: self.order.offer.amount,
             valid_until: self.order.valid_until,
@@ -113,7 +114,7 @@ impl Work {
         }
     }
 
-    fn adopt(&mut self, held: Held) -> Step {
+    async fn adopt(&mut self, held: Held) -> Step {
         let sale = held.sale();
         let same = sale.payment == self.order.prints.payment && sale.request == self.order.prints.request;
         let desk = &self.order.desk;
@@ -124,13 +125,27 @@ impl Work {
             SaleState::Done { .. } => Err(desk.refused(&Reason::PaymentAlreadyUsed.into())),
             // Open, and perhaps paid: not for another request, and not a reason to sign again.
             _ if !same => Err(desk.in_progress()),
-            _ if desk.route.shop.now().since(sale.held_at) < desk.route.shop.limits.lease_s => {
-                Err(desk.in_progress())
-            }
-            _ => {
-                self.resumed = true;
-                Ok(held)
-            }
+            _ => self.take_over(held).await,
+        }
+    }
+
+    /// Goes on with what was left unfinished, unless somebody else may be at work on it.
+    async fn take_over(&mut self, held: Held) -> Step {
+        match presence::is_free(&self.order.desk.route.shop, held.sale()).await {
+            Ok(true) => self.resumed = true,
+            Ok(false) => return Err(self.order.desk.in_progress()),
+            Err(_) => return Err(self.order.desk.pending(None)),
+        }
+        let holder = self.order.desk.route.shop.name();
+        if held.sale().holder == holder {
+            return Ok(held);
+        }
+        // From here on whatever the other still writes finds another version.
+        let adopted = self.sales().apply(held, SaleEvent::Adopt { holder }, self.order.desk.route.shop.now());
+        match adopted.await {
+            Ok(Some(held)) => Ok(held),
+            Ok(None) => self.overtaken().await,
+            Err(_) => Err(self.order.desk.pending(None)),
         }
     }
 
@@ -139,7 +154,8 @@ impl Work {
         match &held.sale().state {
             SaleState::Released => {
                 let Prints { payment, request } = self.order.prints.clone();
-                self.apply(held, SaleEvent::Hold { payment, request }).await
+                let holder = self.order.desk.route.shop.name();
+                self.apply(held, SaleEvent::Hold { payment, request, holder }).await
             }
             SaleState::Held { started: true } if !safe => Err(self.abandon(held).await),
             SaleState::Held { started } => {
