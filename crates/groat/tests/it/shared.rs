@@ -28,14 +28,14 @@ struct Shop<'a> {
 
 impl Shop<'_> {
     fn facilitator(&self, name: &str, listen: &str) -> Running {
-        let mut command = self.world.facilitator_command(&self.folder.join(name));
-        command.args(["--listen", listen]);
-        self.start(command)
+        self.start(self.world.facilitator_at(listen, &self.folder.join(name)))
     }
 
     fn gate(&self, name: &str, facilitator: &Running) -> Running {
         let mut command = gate(&self.folder.join(name), "127.0.0.1:0", self.upstream);
         command.args(["--facilitator", &facilitator.said("facilitator")]);
+        // Buyers know one shop, whoever answers.
+        command.args(["--public-url", "http://shop.example"]);
         self.start(command)
     }
 

@@ -67,8 +67,12 @@ impl World {
     }
 
     pub(crate) fn facilitator_command(&self, data: &Path) -> Command {
+        self.facilitator_at("127.0.0.1:0", data)
+    }
+
+    pub(crate) fn facilitator_at(&self, listen: &str, data: &Path) -> Command {
         let url = self.chain.said("chain");
-        let arguments = ["facilitator", "--rpc", &url, "--listen", "127.0.0.1:0", "--json"];
+        let arguments = ["facilitator", "--rpc", &url, "--listen", listen, "--json"];
         let mut command = groat(data);
         command.args(arguments).env("GROAT_SIGNER_KEYS", GAS_KEY);
         command
