@@ -1,6 +1,6 @@
 //! Processes that die where it hurts.
 
-use crate::shell::run;
+use crate::shell::run as start;
 
 /// How long the tests let a facilitator sleep.
 pub(crate) const PAUSE_S: u64 = 10;
@@ -17,11 +17,9 @@ pub(crate) fn run(only: Option<&str>, pause_s: u64) -> anyhow::Result<()> {
         arguments.push("shared::");
     }
     let words = settings.iter().map(String::as_str).chain(["cargo"]).chain(arguments).collect::<Vec<_>>();
-    let outcome = run("kill points", "env", &words);
+    let outcome = start("kill points", "env", &words);
     // Not left where somebody looks for the binary: one that dies when its environment says so.
-    outcome.and(run(
-        "the binary without failpoints",
-        "cargo",
-        &["build", "--release", "--quiet", "-p", "groat"],
-    ))
+    let clean = ["build", "--release", "--quiet", "-p", "groat"];
+    start("the binary without failpoints", "cargo", &clean)?;
+    outcome
 }

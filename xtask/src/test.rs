@@ -21,6 +21,8 @@ pub(crate) fn all() -> anyhow::Result<()> {
     run("format", "cargo", &["fmt", "--all", "--check"])?;
     tidy::run()?;
     run("lints", "cargo", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
+    let kills = ["clippy", "-p", "groat", "--all-targets", "--features", "failpoints", "--quiet"];
+    run("lints of the kill points", "cargo", &[kills.as_slice(), &["--", "-D", "warnings"]].concat())?;
     run("tests", "cargo", &["test", "--workspace", "--quiet"])?;
     interop::matrix()?;
     kills::run(None, kills::PAUSE_S)?;

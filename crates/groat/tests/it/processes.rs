@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use base64::Engine as _;
 use serde_json::Value;
@@ -39,7 +39,8 @@ impl Running {
     }
 
     /// How it ended, when it has.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn ended(&mut self) -> Option<std::process::ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
