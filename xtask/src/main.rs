@@ -3,6 +3,7 @@
 mod bench;
 mod contracts;
 mod interop;
+mod kills;
 mod mutants;
 mod shell;
 mod sim;
@@ -38,6 +39,15 @@ enum Chore {
         /// Real HTTP over a simulated network, instead of models around engine and gate
         #[arg(long)]
         net: bool,
+    },
+    /// Kill facilitators, gates and buyers at every kill point, on both stores; prints one line a point
+    Kills {
+        /// Only this point, as KP5
+        #[arg(long)]
+        only: Option<String>,
+        /// How long one of two facilitators on one database sleeps
+        #[arg(long, default_value_t = kills::PAUSE_S)]
+        pause_s: u64,
     },
     /// Break promises on purpose in a copy of the workspace, and see whether the tests notice
     Mutants {
@@ -75,6 +85,7 @@ fn main() -> std::process::ExitCode {
         Chore::Interop => interop::matrix(),
         Chore::Sim { seeds, from, net: false } => sim::seeds(seeds.unwrap_or(sim::SEEDS), from),
         Chore::Sim { seeds, from, net: true } => sim::net_seeds(seeds.unwrap_or(sim::NET_SEEDS), from),
+        Chore::Kills { only, pause_s } => kills::run(only.as_deref(), pause_s),
         Chore::Mutants { only } => mutants::run(only.as_deref()),
         Chore::Bench { quick, only, parts, rounds } => bench::run(quick, only, parts, rounds),
         Chore::Contracts { check } => contracts::build(check),

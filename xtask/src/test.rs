@@ -3,7 +3,7 @@
 use anyhow::Context;
 
 use crate::shell::{has, root, run};
-use crate::{contracts, interop, sim, tidy};
+use crate::{contracts, interop, kills, sim, tidy};
 
 /// Programs that the tests run, and the Debian packages that bring them.
 const PROGRAMS: &[(&str, &str)] = &[
@@ -21,8 +21,11 @@ pub(crate) fn all() -> anyhow::Result<()> {
     run("format", "cargo", &["fmt", "--all", "--check"])?;
     tidy::run()?;
     run("lints", "cargo", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
+    let kills = ["clippy", "-p", "groat", "--all-targets", "--features", "failpoints", "--quiet"];
+    run("lints of the kill points", "cargo", &[kills.as_slice(), &["--", "-D", "warnings"]].concat())?;
     run("tests", "cargo", &["test", "--workspace", "--quiet"])?;
     interop::matrix()?;
+    kills::run(None, kills::PAUSE_S)?;
     sim::seeds(sim::SEEDS, 0)?;
     sim::net_seeds(sim::NET_SEEDS, 0)?;
     run("demo", "cargo", &["run", "--release", "--quiet", "--", "demo"])?;

@@ -18,9 +18,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("groat-chain-evm", &["groat-core"]),
     ("groat-devchain", &[]),
     ("groat-pg-cluster", &[]),
-    ("groat-facilitator", &["groat-core", "groat-store", "groat-wire"]),
-    ("groat-seller", &["groat-core", "groat-store", "groat-wire"]),
-    ("groat-buyer", &["groat-core", "groat-store", "groat-wire"]),
+    ("groat-failpoints", &[]),
+    ("groat-facilitator", &["groat-core", "groat-store", "groat-wire", "groat-failpoints"]),
+    ("groat-seller", &["groat-core", "groat-store", "groat-wire", "groat-failpoints"]),
+    ("groat-buyer", &["groat-core", "groat-store", "groat-wire", "groat-failpoints"]),
 ];
 
 /// Libraries that the pure core must not reach.

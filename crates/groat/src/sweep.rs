@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use groat_core::Fault;
 
-const INTERVAL: Duration = Duration::from_secs(30);
+/// Between two looks at what is open.
+pub(crate) const INTERVAL: Duration = Duration::from_secs(30);
 
 /// Calls `recover` for as long as the process lives.
-pub(crate) fn start<F, T>(what: &'static str, recover: impl Fn() -> F + Send + 'static)
+pub(crate) fn start<F, T>(what: &'static str, interval: Duration, recover: impl Fn() -> F + Send + 'static)
 where
     F: Future<Output = Result<T, Fault>> + Send,
     T: Send,
 {
     tokio::spawn(async move {
         loop {
-            tokio::time::sleep(INTERVAL).await;
+            tokio::time::sleep(interval).await;
             if let Err(fault) = recover().await {
-                tracing::warn!(what, %fault, "what is open could not be taken up: again in a while");
+                tracing::warn!(what, %fault, "could not be looked after: again in a while");
             }
         }
     });

@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::canonical::public_origin;
 use crate::config::{ConfigError, Cors, Limits};
-use crate::gate::{Flights, PayLayer, Recovered, Sales};
+use crate::gate::{Flights, PayLayer, Presence, Recovered, Sales};
 use crate::route::RouteBuilder;
 
 /// A seller: who is paid, where, who settles, and where the book of sales lies. Cloning is cheap.
@@ -25,6 +25,7 @@ pub(crate) struct Shop {
     pub(crate) mechanisms: Vec<Arc<dyn Mechanism>>,
     pub(crate) sales: Sales,
     pub(crate) flights: Arc<Flights>,
+    pub(crate) presence: Option<Presence>,
     pub(crate) dialects: Dialects,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) networks: Vec<Network>,
@@ -39,6 +40,11 @@ pub(crate) struct Shop {
 impl Shop {
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// This gate among those that share its book.
+    pub(crate) fn name(&self) -> Option<String> {
+        self.presence.as_ref().map(|presence| presence.name().to_owned())
     }
 
     /// The offer of the first mechanism that takes the terms.
@@ -109,6 +115,15 @@ impl Pay {
         crate::gate::recover(&self.shop).await
     }
 
+    /// Tells the other instances on the same store that this one lives, and looks after them; to be called before the first
+    /// request and every second. Without [`PayBuilder::instance`] it does nothing.
+    pub async fn beat(&self) -> Result<(), groat_core::Fault> {
+        match &self.shop.presence {
+            Some(presence) => presence.beat().await,
+            None => Ok(()),
+        }
+    }
+
     /// Waits until no payment is in work: the last step of a graceful shutdown (threat row G24).
     pub async fn drained(&self) {
         self.shop.flights.drained().await;
@@ -135,6 +150,7 @@ pub struct PayBuilder {
     limits: Limits,
     cors: Cors,
     pass_preflight: bool,
+    instance: Option<String>,
 }
 
 impl PayBuilder {
@@ -211,6 +227,14 @@ impl PayBuilder {
         self
     }
 
+    /// A name for this process that no other on the same store has or had. With it and [`Pay::beat`] others take up in a
+    /// few seconds what it leaves when it dies, instead of after [`Limits::lease_s`].
+    #[must_use]
+    pub fn instance(mut self, name: &str) -> Self {
+        self.instance = Some(name.to_owned());
+        self
+    }
+
     /// Web pages that may pay.
     #[must_use]
     pub fn cors(mut self, cors: Cors) -> Self {
@@ -237,10 +261,12 @@ impl PayBuilder {
         if timeout_s == 0 {
             return Err(ConfigError::wrong("timeout_s", "must be at least one second"));
         }
+        let store = self.store.ok_or(ConfigError::Missing("store"))?;
         let shop = Shop {
+            presence: self.instance.map(|name| Presence::new(Arc::clone(&store), name)),
             facilitator: self.facilitator.ok_or(ConfigError::Missing("facilitator"))?,
             mechanisms: self.mechanisms,
-            sales: Sales::new(self.store.ok_or(ConfigError::Missing("store"))?),
+            sales: Sales::new(store),
             flights: Flights::new(self.limits.in_flight_max),
             dialects: self.dialects.unwrap_or_else(Dialects::standard),
             clock: self.clock.unwrap_or_else(|| Arc::new(system_time)),

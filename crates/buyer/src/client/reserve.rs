@@ -5,6 +5,7 @@ use groat_core::payment::DialectId;
 use groat_core::policy::Decision;
 use groat_core::ports::{PayRequest, Payer};
 use groat_core::{Challenge, Network, Offer, Reason, Timestamp};
+use groat_failpoints::reach;
 use groat_store::{Applied, Entry};
 use http::HeaderMap;
 use reqwest::Request;
@@ -209,7 +210,10 @@ impl Client {
             Ok(signed) => {
                 let now = self.buyer.clock.now();
                 match self.journal.apply(entry, PurchaseEvent::Sign(Box::new(signed)), now).await? {
-                    Applied::Done(entry) => Ok(Ticket { entry, resent, _flight }),
+                    Applied::Done(entry) => {
+                        reach("KP17");
+                        Ok(Ticket { entry, resent, _flight })
+                    }
                     // Somebody gave our place away because we took so long: the signature must not leave.
                     Applied::Stale | Applied::Impossible(_) => Err(BuyError::busy()),
                 }

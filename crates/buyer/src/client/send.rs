@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use groat_core::books::{Purchase, PurchaseEvent};
 use groat_core::{Fault, Receipt, Timestamp};
+use groat_failpoints::reach;
 use groat_store::{Applied, Entry};
 use reqwest::Request;
 use tokio::time::Instant;
@@ -25,7 +26,9 @@ impl Client {
         let mut resends = 0;
         loop {
             let copy = request.try_clone().ok_or_else(BuyError::stream)?;
-            match self.judge(self.exchange(copy).await).await {
+            let answer = self.exchange(copy).await;
+            reach("KP18");
+            match self.judge(answer).await {
                 Verdict::Bought(receipt, response) => {
                     self.note_bought(entry, receipt.clone()).await;
                     let dialect = signed.payment.dialect.clone();

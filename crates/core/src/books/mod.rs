@@ -32,11 +32,14 @@ pub enum Book {
     Nonces,
     /// The next nonce of each signer: `network/signer`.
     Lanes,
+    /// Gates that share a book of sales, by name: whether they live.
+    Gates,
 }
 
 impl Book {
     /// Every book, for stores that prepare one table for each.
-    pub const ALL: [Self; 5] = [Self::Purchases, Self::Sales, Self::Settlements, Self::Nonces, Self::Lanes];
+    pub const ALL: [Self; 6] =
+        [Self::Purchases, Self::Sales, Self::Settlements, Self::Nonces, Self::Lanes, Self::Gates];
 
     /// Its table name.
     pub const fn table(self) -> &'static str {
@@ -46,6 +49,7 @@ impl Book {
             Self::Settlements => "settlements",
             Self::Nonces => "nonces",
             Self::Lanes => "lanes",
+            Self::Gates => "gates",
         }
     }
 }

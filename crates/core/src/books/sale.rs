@@ -65,8 +65,11 @@ pub struct Sale {
     pub request: Fingerprint,
     /// The route, for people.
     pub route: String,
-    /// When it was held.
+    /// When it was held, or taken over.
     pub held_at: Timestamp,
+    /// The gate that works on it, where gates share a book and tell each other that they live.
+    #[serde(default)]
+    pub holder: Option<String>,
     /// Who is to be paid.
     pub pay_to: String,
     /// How much, in atomic units.
@@ -99,6 +102,13 @@ pub enum SaleEvent {
         payment: Fingerprint,
         /// For this request.
         request: Fingerprint,
+        /// At this gate.
+        holder: Option<String>,
+    },
+    /// Another gate goes on with it, where it was.
+    Adopt {
+        /// Which one.
+        holder: Option<String>,
     },
 }
 
@@ -141,9 +151,14 @@ impl Aggregate for Sale {
             (S::Held { started: false }, E::Refuse(_)) | (S::Held { .. }, E::Release) => S::Released,
             // The handler failed by itself, so there is nothing to withhold and nothing to charge.
             (S::Served { .. }, E::Release) => S::Released,
-            (S::Released, E::Hold { payment, request }) => {
-                (self.payment, self.request, self.held_at) = (payment, request, now);
+            (S::Released, E::Hold { payment, request, holder }) => {
+                (self.payment, self.request) = (payment, request);
+                (self.held_at, self.holder) = (now, holder);
                 S::Held { started: false }
+            }
+            (open @ (S::Held { .. } | S::Served { .. } | S::Paid { .. }), E::Adopt { holder }) => {
+                (self.held_at, self.holder) = (now, holder);
+                open
             }
             _ => return None,
         };

@@ -66,6 +66,7 @@ fn sale() -> Sale {
         request: Fingerprint("r".into()),
         route: "GET /".into(),
         held_at: Timestamp(1),
+        holder: None,
         pay_to: "0xp".into(),
         amount: Amount::from_units(1),
         valid_until: Timestamp(50),
@@ -216,7 +217,7 @@ fn i2_no_history_enters_the_handler_twice_for_one_hold() {
         E::Pay(receipt()),
         E::Refuse(Reason::Expired),
         E::Release,
-        E::Hold { payment: Fingerprint("q".into()), request: Fingerprint("r".into()) },
+        E::Hold { payment: Fingerprint("q".into()), request: Fingerprint("r".into()), holder: None },
     ];
     walk(&sale(), &events, 7, &mut |at: &Sale, path| {
         let mut started = false;
@@ -274,7 +275,7 @@ fn i2_what_ran_and_was_not_paid_for_never_runs_again() {
         E::Pay(receipt()),
         E::Refuse(Reason::Expired),
         E::Release,
-        E::Hold { payment: Fingerprint("q".into()), request: Fingerprint("r".into()) },
+        E::Hold { payment: Fingerprint("q".into()), request: Fingerprint("r".into()), holder: None },
     ];
     let mut withheld = 0;
     walk(&sale(), &events, 7, &mut |at: &Sale, path| {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use groat_core::books::{Aggregate, Attempt, Book, Settlement, SettlementEvent, Slot, SlotState};
 use groat_core::ports::{Expect, Outcome, Place as NoncePlace, Settler, Write};
 use groat_core::{Failure, Fault, Network, PaymentId, Reason};
+use groat_failpoints::{pause, reach};
 use groat_store::Entry;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -56,7 +57,10 @@ impl Engine {
                 return;
             }
             match self.write(queue, signer, &planned).await {
-                Ok(Written::Done(slot)) => return self.send(queue, slot, planned.jobs, place).await,
+                Ok(Written::Done(slot)) => {
+                    reach("KP5");
+                    return self.send(queue, slot, planned.jobs, place).await;
+                }
                 // Of this lane or of one of the payments.
                 Ok(Written::Stale) => planned.jobs = self.sort_out(planned.jobs).await,
                 Ok(Written::Halted) => {
@@ -173,6 +177,7 @@ impl Engine {
         writes.push(write_lane(&key, expect, Lane { next: lane.next + 1, ..lane })?);
         // The safety net under all locks: this key can be created once, whatever else goes wrong.
         writes.push(self.0.slots.stage_create(&slot));
+        pause("KP15");
         match self.0.journal.commit(writes).await {
             Ok(true) => Ok(Written::Done(Entry { version: 1, record: slot })),
             Ok(false) => Ok(Written::Stale),

@@ -22,6 +22,7 @@ use groat_core::ports::{Clock, Facilitator, Kind, PaymentStatus, Settler, Store,
 use groat_core::{
     Claim, Failure, Fault, Network, Offer, Payment, PaymentId, Reason, Receipt, Timestamp, Verified,
 };
+use groat_failpoints::reach;
 use groat_store::{Entry, Journal};
 
 use exposure::Room;
@@ -316,6 +317,7 @@ impl Engine {
         let queue = self.0.queues.of(settler, &offer.network);
         match self.admit(id, payment, offer).await {
             Ok(verified) => {
+                reach("KP3");
                 let (flight, landing) = self.0.flights.join_or_start(&self.held(verified, payment))?;
                 if let Some(landing) = landing {
                     self.enqueue(&queue, landing.record().clone(), version, landing);

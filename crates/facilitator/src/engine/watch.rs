@@ -10,6 +10,7 @@ use groat_core::books::{
 };
 use groat_core::ports::{Look, Outcome, Place as NoncePlace, Replacement, Standing, Write};
 use groat_core::{Failure, Fault, PaymentId, Reason, Refusal};
+use groat_failpoints::reach;
 use groat_store::Entry;
 
 use super::Engine;
@@ -133,6 +134,7 @@ impl Watch {
             }
             let timeout = self.engine.0.options.look_interval;
             self.seen = self.queue.settler.wait_block(&self.queue.network, self.seen, timeout).await;
+            reach("KP8");
             if let Err(fault) = self.look().await {
                 tracing::debug!(slot = self.key, %fault, "cannot look");
             }
@@ -186,6 +188,7 @@ impl Watch {
         if !self.engine.0.journal.commit(writes).await? {
             return self.reload().await;
         }
+        reach("KP13");
         if let Some(record) = slot {
             self.place = None;
             self.slot = Entry { version: self.slot.version + 1, record };
@@ -342,8 +345,12 @@ impl Watch {
     pub(super) async fn broadcast(&self) {
         let Some(last) = self.slot.record.attempts.last() else { return };
         // A lost reply means nothing (threat row C01): the next look tells.
-        if let Err(fault) = self.queue.settler.broadcast(&self.queue.network, last).await {
-            tracing::warn!(slot = self.key, transaction = last.transaction, %fault, "sending again later");
+        match self.queue.settler.broadcast(&self.queue.network, last).await {
+            Ok(()) => reach("KP7"),
+            Err(fault) => {
+                reach("KP6");
+                tracing::warn!(slot = self.key, transaction = last.transaction, %fault, "sending again later");
+            }
         }
     }
 
@@ -509,6 +516,7 @@ impl Watch {
         if !self.engine.0.slots.commit(vec![write]).await? {
             return self.reload().await;
         }
+        reach("KP14");
         self.slot = Entry { version: self.slot.version + 1, record: next };
         self.broadcast().await;
         Ok(())

@@ -94,7 +94,7 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
 
 /// Keeps an engine from leaving anything open.
 pub(crate) fn sweep_engine(engine: Engine) {
-    sweep::start("settlements", move || {
+    sweep::start("settlements", sweep::INTERVAL, move || {
         let engine = engine.clone();
         async move { engine.recover().await }
     });

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use axum::Router;
@@ -53,9 +54,18 @@ pub(crate) struct Options {
     json: bool,
 }
 
-/// How long another gate on the same database may work on a sale: longer than reading, verifying, serving and settling
+/// How long another gate on the same database that lives may work on a sale: longer than reading, verifying, serving and settling
 /// twice take at most.
 const LEASE_S: u64 = 180;
+/// How often gates on the same database tell each other that they live. Who is silent for four beats is gone.
+const BEAT: Duration = Duration::from_secs(1);
+
+/// A name that no other gate has.
+fn name() -> anyhow::Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).context("the machine gives no randomness")?;
+    Ok(format!("gate-{:032x}", u128::from_be_bytes(bytes)))
+}
 
 pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std::process::ExitCode> {
     let (config, source) = match &options.config {
@@ -89,7 +99,7 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     if books.are_shared() {
         let mut limits = Limits::default();
         limits.lease_s = LEASE_S;
-        builder = builder.limits(limits);
+        builder = builder.limits(limits).instance(&name()?);
     }
     if let Some(url) = options.public_url.as_ref().or(config.gate.public_url.as_ref()) {
         builder = builder.public_url(url);
@@ -98,11 +108,16 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     let routes = routes(&options, &config)?;
     let gateway: GatewayConfig = serde_json::from_value(json!({ "upstream": upstream, "routes": routes }))?;
     let gateway = Gateway::new(&pay, &gateway)?;
+    pay.beat().await?;
     let recovered = pay.recover().await?;
-    let swept = pay.clone();
-    sweep::start("sales", move || {
+    let (swept, beating) = (pay.clone(), pay.clone());
+    sweep::start("sales", sweep::INTERVAL, move || {
         let pay = swept.clone();
         async move { pay.recover().await }
+    });
+    sweep::start("gates on the same books", BEAT, move || {
+        let pay = beating.clone();
+        async move { pay.beat().await }
     });
     let listener = listen::bind(address, "the gate").await?;
     let serving = listen::spawn(listener, Router::new().fallback_service(gateway))?;

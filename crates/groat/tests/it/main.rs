@@ -6,6 +6,9 @@ mod database;
 mod hostile;
 mod interop;
 mod kill;
+#[cfg(feature = "failpoints")]
+mod kills;
 mod processes;
+mod shared;
 mod upstream;
 mod world;

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use base64::Engine as _;
 use serde_json::Value;
 
 /// A process that ends with the test.
@@ -27,6 +28,22 @@ impl Running {
         self.ready[name].as_str().unwrap_or_else(|| panic!("{name} in {}", self.ready)).to_owned()
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal by name, as `STOP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.id().to_string()]).status();
+        assert!(sent.unwrap().success(), "kill -{name}");
+    }
+
+    /// How it ended, when it has.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     /// Ends it without a warning, as a crash does.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
@@ -46,9 +63,14 @@ pub(crate) fn groat(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_groat"));
     command.arg("--data-dir").arg(data);
     // What a developer has set for himself must not matter here.
-    for variable in
-        ["GROAT_PRIVATE_KEY", "GROAT_SIGNER_KEYS", "GROAT_PASSWORD_FILE", "GROAT_STORE", "RUST_LOG"]
-    {
+    for variable in [
+        "GROAT_FAILPOINT",
+        "GROAT_PRIVATE_KEY",
+        "GROAT_SIGNER_KEYS",
+        "GROAT_PASSWORD_FILE",
+        "GROAT_STORE",
+        "RUST_LOG",
+    ] {
         command.env_remove(variable);
     }
     command
@@ -74,6 +96,19 @@ pub(crate) fn http(url: &str, arguments: &[&str]) -> (u16, String) {
     let text = String::from_utf8(output.stdout).unwrap();
     let (body, status) = text.rsplit_once('\n').unwrap();
     (status.parse().unwrap(), body.to_owned())
+}
+
+/// The transaction that the receipt of an answer names.
+pub(crate) fn transaction(answer: &str) -> String {
+    let field = answer.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("payment-response").then_some(value.trim())
+    });
+    let receipt =
+        base64::engine::general_purpose::STANDARD.decode(field.unwrap_or_else(|| panic!("{answer}")));
+    let receipt: Value = serde_json::from_slice(&receipt.unwrap()).unwrap();
+    assert_eq!(receipt["success"], true, "{receipt}");
+    receipt["transaction"].as_str().unwrap().to_owned()
 }
 
 pub(crate) fn text(output: &Output) -> (String, String) {

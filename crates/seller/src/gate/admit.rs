@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use groat_core::payment::Fingerprint;
 use groat_core::{Challenge, Offer, Payment, PaymentId, Reason, Timestamp};
+use groat_failpoints::reach;
 use groat_wire::{PAYMENT_HEADERS, RESPONSE_HEADERS, WireError};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -172,6 +173,7 @@ fn fingerprint(parts: &Parts, url: &str, body: &[u8]) -> Fingerprint {
 
 /// Starts the work, or waits for the same work that is already under way.
 async fn let_in(order: Order, inner: Inner) -> Result<Response<Body>, Reply> {
+    reach("KP0");
     let shop = order.desk.route.shop.clone();
     match shop.flights.board(order.id, &order.prints) {
         Seat::Lead(ticket) => {

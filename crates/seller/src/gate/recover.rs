@@ -4,6 +4,7 @@ use groat_core::books::{Aggregate, SaleEvent, SaleState};
 use groat_core::{Fault, Reason};
 
 use super::money::{self, Known};
+use super::presence::is_free;
 use super::sales::Held;
 use crate::pay::Shop;
 
@@ -40,7 +41,7 @@ pub(crate) async fn recover(shop: &Shop) -> Result<Recovered, Fault> {
 async fn finish(shop: &Shop, held: Held) -> Result<bool, Fault> {
     let id = held.sale().id;
     // Somebody works on it: in this process, or in another one.
-    if shop.flights.has(&id) || shop.now().since(held.sale().held_at) < shop.limits.lease_s {
+    if shop.flights.has(&id) || !is_free(shop, held.sale()).await? {
         return Ok(false);
     }
     // A call to settle from before the crash may still be on its way: "never heard of it" says little as long as the

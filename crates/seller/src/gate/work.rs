@@ -10,6 +10,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use groat_core::books::{Sale, SaleEvent, SaleState};
 use groat_core::{Failure, Fault, Offer, Payment, PaymentId, Reason, Receipt, Refusal, Timestamp};
+use groat_failpoints::reach;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{Request, Response};
@@ -20,7 +21,7 @@ use super::flights::Prints;
 use super::handler::{self, Collected, Trouble};
 use super::money::{self, Known, Settlement, Till};
 use super::sales::Held;
-use super::{Inner, Reply, relay, reply, strip_response};
+use super::{Inner, Reply, presence, relay, reply, strip_response};
 use crate::paid::Paid;
 
 /// One paid request, complete.
@@ -87,7 +88,7 @@ impl Work {
         let sales = self.sales();
         let fault = |fault: Fault| self.order.desk.fault(&fault);
         if let Some(held) = sales.load(&self.order.id).await.map_err(fault)? {
-            return self.adopt(held);
+            return self.adopt(held).await;
         }
         let now = self.order.desk.route.shop.now();
         let sale = Sale {
@@ -96,6 +97,7 @@ impl Work {
             request: self.order.prints.request.clone(),
             route: format!("{} {}", self.order.parts.method, self.order.parts.uri.path()),
             held_at: now,
+            holder: self.order.desk.route.shop.name(),
             pay_to: self.order.offer.pay_to.clone(),
             amount: self.order.offer.amount,
             valid_until: self.order.valid_until,
@@ -103,13 +105,16 @@ impl Work {
             state: SaleState::Held { started: false },
         };
         match sales.create(sale).await.map_err(fault)? {
-            Some(held) => Ok(held),
+            Some(held) => {
+                reach("KP1");
+                Ok(held)
+            }
             // Another instance was faster.
             None => Err(self.order.desk.in_progress()),
         }
     }
 
-    fn adopt(&mut self, held: Held) -> Step {
+    async fn adopt(&mut self, held: Held) -> Step {
         let sale = held.sale();
         let same = sale.payment == self.order.prints.payment && sale.request == self.order.prints.request;
         let desk = &self.order.desk;
@@ -120,13 +125,27 @@ impl Work {
             SaleState::Done { .. } => Err(desk.refused(&Reason::PaymentAlreadyUsed.into())),
             // Open, and perhaps paid: not for another request, and not a reason to sign again.
             _ if !same => Err(desk.in_progress()),
-            _ if desk.route.shop.now().since(sale.held_at) < desk.route.shop.limits.lease_s => {
-                Err(desk.in_progress())
-            }
-            _ => {
-                self.resumed = true;
-                Ok(held)
-            }
+            _ => self.take_over(held).await,
+        }
+    }
+
+    /// Goes on with what was left unfinished, unless somebody else may be at work on it.
+    async fn take_over(&mut self, held: Held) -> Step {
+        match presence::is_free(&self.order.desk.route.shop, held.sale()).await {
+            Ok(true) => self.resumed = true,
+            Ok(false) => return Err(self.order.desk.in_progress()),
+            Err(_) => return Err(self.order.desk.pending(None)),
+        }
+        let holder = self.order.desk.route.shop.name();
+        if held.sale().holder == holder {
+            return Ok(held);
+        }
+        // From here on whatever the other still writes finds another version.
+        let adopted = self.sales().apply(held, SaleEvent::Adopt { holder }, self.order.desk.route.shop.now());
+        match adopted.await {
+            Ok(Some(held)) => Ok(held),
+            Ok(None) => self.overtaken().await,
+            Err(_) => Err(self.order.desk.pending(None)),
         }
     }
 
@@ -135,7 +154,8 @@ impl Work {
         match &held.sale().state {
             SaleState::Released => {
                 let Prints { payment, request } = self.order.prints.clone();
-                self.apply(held, SaleEvent::Hold { payment, request }).await
+                let holder = self.order.desk.route.shop.name();
+                self.apply(held, SaleEvent::Hold { payment, request, holder }).await
             }
             SaleState::Held { started: true } if !safe => Err(self.abandon(held).await),
             SaleState::Held { started } => {
@@ -158,7 +178,10 @@ impl Work {
                 self.serve_paid(held, receipt).await
             }
             SaleState::Paid { receipt, .. } => Err(self.order.desk.refund_due(receipt)),
-            SaleState::Done { answer, receipt } => Err(self.order.desk.done(answer, receipt)),
+            SaleState::Done { answer, receipt } => {
+                reach("KP11");
+                Err(self.order.desk.done(answer, receipt))
+            }
             SaleState::Withheld { reason } => Err(self.order.desk.failed(&reason.clone().into())),
         }
     }
@@ -185,10 +208,12 @@ impl Work {
                 return Err(self.release(held, self.order.desk.fault(&fault)).await);
             }
         }
+        reach("KP2");
         let held = if started { held } else { self.apply(held, SaleEvent::Start).await? };
         if !held.has_started() {
             return Ok(held);
         }
+        reach("KP4");
         let (parts, body) = match self.handle(None).await {
             Ok(response) => response.into_parts(),
             Err(trouble) => return Err(self.release(held, trouble.reply()).await),
@@ -206,6 +231,7 @@ impl Work {
         };
         match collected {
             Ok(Collected::Whole(bytes)) => {
+                reach("KP10");
                 let fields = reply::kept_fields(&parts.headers, &self.order.parts.method);
                 let answer = reply::answer(parts.status, &fields, Some(&bytes));
                 self.apply(held, SaleEvent::Serve(answer)).await
@@ -226,7 +252,9 @@ impl Work {
     async fn pay_first(&mut self, held: Held) -> Step {
         match self.till().settle(self.resumed).await {
             Settlement::Settled(receipt) => {
-                self.apply_paid(held, SaleEvent::Pay(receipt.clone()), &receipt).await
+                let paid = self.apply_paid(held, SaleEvent::Pay(receipt.clone()), &receipt).await;
+                reach("KP9");
+                paid
             }
             Settlement::Refused(refusal) => self.refuse(held, &refusal).await,
             Settlement::Pending(transaction) => Err(self.order.desk.pending(transaction)),
@@ -286,12 +314,14 @@ impl Work {
             let _ = live.send(response);
         }
         let copy = pump.run(prefix, rest, size_bytes_max, drain).await;
+        reach("KP10");
         let answer = reply::answer(parts.status, &fields, copy.as_deref());
         let next = self.apply_paid(held, SaleEvent::Serve(answer.clone()), &receipt).await;
         // What the book does not have must not look whole: the client sends the payment again and gets what it has.
         match &next {
             Ok(held) if matches!(&held.sale().state, SaleState::Done { answer: kept, .. } if *kept == answer) =>
             {
+                reach("KP12");
                 pump.finish().await;
             }
             _ => pump.fail().await,

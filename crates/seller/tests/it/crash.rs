@@ -3,7 +3,7 @@
 use axum::Router;
 use groat_core::books::{Sale, SaleState, SettlementState};
 use groat_core::{PaymentId, Reason};
-use groat_seller::{Recovered, Settle};
+use groat_seller::{Limits, Recovered, Settle};
 use http::StatusCode;
 
 use crate::kit::*;
@@ -159,6 +159,41 @@ async fn with_a_lease_another_instance_may_finish_first() {
     assert_eq!(buy(&app, get("/weather"), "n").await.error(), "payment_in_progress");
     world.clock.store(NOW + 100, std::sync::atomic::Ordering::SeqCst);
     assert_eq!(buy(&app, get("/weather"), "n").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn what_a_gate_left_is_taken_up_when_it_is_gone_and_not_while_it_lives() {
+    let left_by = Sale { holder: Some("left".into()), ..sold(get("/weather")).await };
+    let world = World::after_crash(left_by, SaleState::Held { started: true }).await;
+    let gate = |name: &str| {
+        let mut limits = Limits::default();
+        limits.lease_s = 100;
+        world.builder().limits(limits).instance(name).build().unwrap()
+    };
+    let (left, right) = (gate("left"), gate("right"));
+    let app = world.weather(&right);
+    for _ in 0..10 {
+        left.beat().await.unwrap();
+        right.beat().await.unwrap();
+    }
+    assert_eq!(buy(&app, get("/weather"), "n").await.error(), "payment_in_progress");
+    assert_eq!(right.recover().await.unwrap(), Recovered { finished: 0, open: 1 });
+    for _ in 0..3 {
+        right.beat().await.unwrap();
+    }
+    assert_eq!(buy(&app, get("/weather"), "n").await.status, StatusCode::OK);
+    assert_eq!((world.hits(), world.sale("n").await.holder.as_deref()), (1, Some("right")));
+}
+
+#[tokio::test]
+async fn a_gate_goes_on_at_once_with_what_it_left_itself() {
+    let mine = Sale { holder: Some("mine".into()), ..sold(get("/weather")).await };
+    let world = World::after_crash(mine, SaleState::Held { started: false }).await;
+    let mut limits = Limits::default();
+    limits.lease_s = 100;
+    let pay = world.builder().limits(limits).instance("mine").build().unwrap();
+    pay.beat().await.unwrap();
+    assert_eq!(buy(&world.weather(&pay), get("/weather"), "n").await.status, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ fn sale(number: u8) -> Sale {
         request: Fingerprint("request".into()),
         route: "/weather".into(),
         held_at: NOW,
+        holder: None,
         pay_to: "0xp".into(),
         amount: groat_core::Amount::from_units(1),
         valid_until: NOW.plus(30),
