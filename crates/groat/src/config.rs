@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use alloy_primitives::B256;
 use anyhow::anyhow;
 use groat_core::reason::printable;
 use groat_core::{Network, Price};
+use groat_facilitator::http::Caller;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -54,6 +56,28 @@ pub(crate) struct FacilitatorConfig {
     pub(crate) listen: Option<SocketAddr>,
     /// The book: an SQLite file, or the URL of a PostgreSQL database.
     pub(crate) store: Option<Spanned<String>>,
+    /// Who may ask; empty means everybody on this machine.
+    #[serde(default)]
+    pub(crate) api_keys: Vec<ApiKeyConfig>,
+}
+
+/// `[[facilitator.api_keys]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApiKeyConfig {
+    /// Whose key it is.
+    pub(crate) name: Spanned<String>,
+    /// The digest of the key, in hex; the key itself stands nowhere.
+    pub(crate) sha256: Spanned<String>,
+    /// Chains that it is good for; empty means all.
+    #[serde(default)]
+    pub(crate) networks: Vec<Spanned<String>>,
+    /// Tokens; empty means all.
+    #[serde(default)]
+    pub(crate) assets: Vec<Spanned<String>>,
+    /// Payees; empty means all.
+    #[serde(default)]
+    pub(crate) pay_to: Vec<Spanned<String>>,
 }
 
 /// `[gate]`
@@ -72,6 +96,8 @@ pub(crate) struct GateConfig {
     pub(crate) network: Option<Spanned<String>>,
     /// URL of a facilitator; without it the gate settles by itself on `[[chain]]`.
     pub(crate) facilitator: Option<Spanned<String>>,
+    /// The environment variable with the API key for that facilitator.
+    pub(crate) facilitator_key_env: Option<Spanned<String>>,
     /// The book: an SQLite file, or the URL of a PostgreSQL database.
     pub(crate) store: Option<Spanned<String>>,
     /// What costs what.
@@ -133,6 +159,7 @@ impl Config {
                 .chain(&chain.factories)
                 .try_for_each(|account| source.account(account).map(drop))?;
         }
+        self.callers(source)?;
         let gate = &self.gate;
         gate.network.iter().try_for_each(|network| source.network(network).map(drop))?;
         gate.pay_to.iter().try_for_each(|account| source.account(account).map(drop))?;
@@ -143,6 +170,20 @@ impl Config {
             })?;
         }
         Ok(())
+    }
+
+    /// Who may ask the facilitator.
+    pub(crate) fn callers(&self, source: &Source) -> anyhow::Result<Vec<Caller>> {
+        let mut callers: Vec<Caller> = Vec::new();
+        for key in &self.facilitator.api_keys {
+            let caller = source.caller(key)?;
+            if callers.iter().any(|known| known.name == caller.name || known.digest == caller.digest) {
+                let mend = "give every caller a name and a key of its own";
+                return Err(source.wrong(Some(key.name.span()), "two API keys are the same", mend));
+            }
+            callers.push(caller);
+        }
+        Ok(callers)
     }
 }
 
@@ -188,6 +229,29 @@ impl Source {
         })
     }
 
+    fn caller(&self, key: &ApiKeyConfig) -> anyhow::Result<Caller> {
+        let mut digest = B256::ZERO;
+        // The text is not quoted: it may be the key itself, put into the wrong place.
+        alloy_primitives::hex::decode_to_slice(key.sha256.get_ref(), digest.as_mut_slice()).map_err(
+            |_| {
+                let mend = "paste the block that `groat facilitator key new NAME` prints";
+                self.wrong(Some(key.sha256.span()), "this is not the SHA-256 of an API key", mend)
+            },
+        )?;
+        let accounts = |list: &[Spanned<String>]| {
+            list.iter()
+                .map(|text| Ok(groat_chain_evm::account::text(self.account(text)?)))
+                .collect::<anyhow::Result<Vec<_>>>()
+        };
+        Ok(Caller {
+            name: printable(key.name.get_ref(), 64),
+            digest: digest.0,
+            networks: key.networks.iter().map(|text| self.network(text)).collect::<anyhow::Result<_>>()?,
+            assets: accounts(&key.assets)?,
+            pay_to: accounts(&key.pay_to)?,
+        })
+    }
+
     fn url(&self, text: &Spanned<String>) -> anyhow::Result<()> {
         let good = url::Url::parse(text.get_ref())
             .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
@@ -219,6 +283,10 @@ mod tests {
 
     #[test]
     fn m02_m03_m09_a_mistake_names_file_line_what_and_how_to_mend() {
+        let digest = "ab".repeat(32);
+        let api_key = |sha256: &str, more: &str| {
+            format!("[[facilitator.api_keys]]\nname = \"shop\"\nsha256 = \"{sha256}\"\n{more}")
+        };
         for (text, start, part) in [
             ("[gate]\nupstraem = \"http://x\"\n", "/groat.toml:2: ", "unknown field `upstraem`"),
             ("[gate]\npay_to = \"0x12\"\n", "/groat.toml:2: ", "`0x12` is not an account; write 0x"),
@@ -230,10 +298,21 @@ mod tests {
             ("[gate\n", "/groat.toml:1: ", ""),
             ("[gate]\nnetwork = \"\\u001b[2J\\nb\"\n", "/groat.toml:2: ", "` [2J b` is not a network"),
             ("[[chain]]\nrpc = \"http://x\"\n", "/groat.toml:1: ", "missing field `network`"),
+            (
+                &api_key("groat_secret", ""),
+                "/groat.toml:3: ",
+                "not the SHA-256 of an API key; paste the block",
+            ),
+            (&api_key(&digest, "pay_to = [\"0x12\"]\n"), "/groat.toml:4: ", "`0x12` is not an account"),
+            (
+                &api_key(&digest, &api_key(&"cd".repeat(32), "")),
+                "/groat.toml:5: ",
+                "two API keys are the same",
+            ),
         ] {
             let message = mistake(text);
             assert!(message.starts_with(start) && message.contains(part), "{message}");
-            assert!(!message.contains('\n'), "{message}");
+            assert!(!message.contains('\n') && !message.contains("secret"), "{message}");
         }
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! `POST /verify`, `POST /settle`, `GET /supported`; `GET /payments/{id}` and `GET /payments?network&asset&from&nonce`;
 //! `GET /livez`, `/readyz`, `/metrics`, `/openapi.json`. Negative verdicts are HTTP 200 with a reason; hostile input
-//! is 400, 413 or 415; trouble of ours is 503 with `Retry-After`; nothing is ever 500.
+//! is 400, 413 or 415; a missing key is 401; trouble of ours is 503 with `Retry-After`; nothing is ever 500.
 
 mod body;
+mod callers;
 mod payments;
 mod verdicts;
 
@@ -18,6 +19,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use groat_core::ports::{Facilitator, Mechanism};
 
+use callers::Admitted;
+pub use callers::{Caller, digest};
+
 /// What the service needs.
 #[derive(Clone)]
 pub struct Service {
@@ -25,6 +29,7 @@ pub struct Service {
     mechanisms: Arc<[Arc<dyn Mechanism>]>,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
     ready: Ready,
+    callers: Arc<[Arc<Caller>]>,
 }
 
 /// Whether payments can be taken; false until what a crash left open has been taken up.
@@ -50,7 +55,13 @@ impl Service {
         metrics: impl Fn() -> String + Send + Sync + 'static,
         ready: Ready,
     ) -> Self {
-        Self { facilitator, mechanisms: mechanisms.into(), metrics: Arc::new(metrics), ready }
+        let (mechanisms, metrics) = (mechanisms.into(), Arc::new(metrics));
+        Self { facilitator, mechanisms, metrics, ready, callers: Arc::default() }
+    }
+
+    /// Answers these callers only, except for what the service is and whether it is well. With none: everybody.
+    pub fn callers(self, callers: Vec<Caller>) -> Self {
+        Self { callers: callers.into_iter().map(Arc::new).collect(), ..self }
     }
 
     /// The routes.
@@ -91,7 +102,7 @@ async fn readyz(State(service): State<Service>) -> Response {
     }
 }
 
-async fn metrics(State(service): State<Service>) -> Response {
+async fn metrics(State(service): State<Service>, _: Admitted) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], (service.metrics)()).into_response()
 }
 

@@ -4,8 +4,9 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
+use groat_core::books::SettlementState;
 use groat_core::payment::ReceiptOutcome;
-use groat_core::{Failure, Fault, Receipt};
+use groat_core::{Failure, Fault, Offer, Payment, Receipt};
 use groat_wire::WireError;
 use groat_wire::facilitator::{
     Request, RequestError, SettleResponse, VerifyResponse, read_request, write_supported,
@@ -14,8 +15,14 @@ use serde_json::Value;
 
 use super::Service;
 use super::body::{fault, json_body, read};
+use super::callers::Admitted;
 
-pub(super) async fn verify(State(service): State<Service>, headers: HeaderMap, body: Body) -> Response {
+pub(super) async fn verify(
+    State(service): State<Service>,
+    caller: Admitted,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let request = match read(&headers, body).await {
         Ok(bytes) => read_request(&bytes),
         Err(answer) => return answer,
@@ -24,7 +31,10 @@ pub(super) async fn verify(State(service): State<Service>, headers: HeaderMap, b
         Ok(request) => request,
         Err(error) => return unreadable(&error, error.verify_body()),
     };
-    let verdict = service.facilitator.verify(&payment, &offer).await;
+    let verdict = match caller.allows(&service, &offer.network, &offer.asset, &offer.pay_to) {
+        Ok(()) => service.facilitator.verify(&payment, &offer).await,
+        Err(refusal) => Err(refusal.into()),
+    };
     count("verify", verdict.as_ref().err());
     match verdict {
         Ok(claim) => {
@@ -37,7 +47,12 @@ pub(super) async fn verify(State(service): State<Service>, headers: HeaderMap, b
     }
 }
 
-pub(super) async fn settle(State(service): State<Service>, headers: HeaderMap, body: Body) -> Response {
+pub(super) async fn settle(
+    State(service): State<Service>,
+    caller: Admitted,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let request = match read(&headers, body).await {
         Ok(bytes) => read_request(&bytes),
         Err(answer) => return answer,
@@ -46,7 +61,15 @@ pub(super) async fn settle(State(service): State<Service>, headers: HeaderMap, b
         Ok(request) => request,
         Err(error) => return unreadable(&error, error.settle_body()),
     };
-    let verdict = service.facilitator.settle(&payment, &offer).await;
+    let verdict = match caller.allows(&service, &offer.network, &offer.asset, &offer.pay_to) {
+        Ok(()) => service.facilitator.settle(&payment, &offer).await,
+        Err(refusal) => match is_known(&service, &payment, &offer).await {
+            // The list has been shortened since it was submitted.
+            Ok(true) => service.facilitator.settle(&payment, &offer).await,
+            Ok(false) => Err(refusal.into()),
+            Err(trouble) => Err(trouble.into()),
+        },
+    };
     count("settle", verdict.as_ref().err());
     let answer = match verdict {
         Ok(receipt) => SettleResponse::from(receipt),
@@ -71,6 +94,16 @@ pub(super) async fn supported(State(service): State<Service>) -> Response {
         Ok(supported) => json_body(StatusCode::OK, &write_supported(&supported)),
         Err(trouble) => fault(&trouble),
     }
+}
+
+/// Whether money may have moved for a payment already. Such a one is answered from the book and never refused.
+async fn is_known(service: &Service, payment: &Payment, offer: &Offer) -> Result<bool, Fault> {
+    let mut speaking = service.mechanisms.iter().filter(|mechanism| mechanism.speaks(&offer.network));
+    let Some((key, _)) = speaking.find_map(|mechanism| mechanism.key(payment, offer).ok()) else {
+        return Ok(false);
+    };
+    let status = service.facilitator.status(&key.id()).await?;
+    Ok(status.is_some_and(|status| status.state != SettlementState::Released))
 }
 
 /// A body that is no request is the client's mistake; one with wrong parts gets its verdict.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod batches;
+mod callers;
 mod garbage;
 mod hostile;
 mod lanes;

@@ -6,6 +6,7 @@ mod database;
 mod hostile;
 mod interop;
 mod kill;
+mod operator;
 mod processes;
 mod upstream;
 mod world;

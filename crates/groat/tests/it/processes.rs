@@ -46,9 +46,14 @@ pub(crate) fn groat(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_groat"));
     command.arg("--data-dir").arg(data);
     // What a developer has set for himself must not matter here.
-    for variable in
-        ["GROAT_PRIVATE_KEY", "GROAT_SIGNER_KEYS", "GROAT_PASSWORD_FILE", "GROAT_STORE", "RUST_LOG"]
-    {
+    for variable in [
+        "GROAT_FACILITATOR_KEY",
+        "GROAT_PRIVATE_KEY",
+        "GROAT_SIGNER_KEYS",
+        "GROAT_PASSWORD_FILE",
+        "GROAT_STORE",
+        "RUST_LOG",
+    ] {
         command.env_remove(variable);
     }
     command

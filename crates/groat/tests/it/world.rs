@@ -19,7 +19,7 @@ use crate::processes::{Running, groat, http, rpc};
 
 pub(crate) const PAY_TO: &str = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
 /// The second of the published development keys pays for gas here.
-const GAS_KEY: &str = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a";
+pub(crate) const GAS_KEY: &str = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a";
 
 pub(crate) fn offer() -> Offer {
     let terms = Terms {
