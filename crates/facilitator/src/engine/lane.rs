@@ -23,10 +23,10 @@ use super::watch::Watch;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Lane {
     /// The nonce of the next transaction.
-    next: u64,
+    pub(super) next: u64,
     /// Somebody else uses the account: nothing more is signed until a person has looked.
     #[serde(default)]
-    halted: bool,
+    pub(super) halted: bool,
 }
 
 /// Lanes per page of a scan.
@@ -185,6 +185,16 @@ impl Engine {
         }
     }
 
+    /// The lane as it lies in the book.
+    pub(super) async fn written_lane(
+        &self,
+        network: &Network,
+        signer: &str,
+    ) -> Result<Option<(Expect, Lane)>, Fault> {
+        let record = self.0.store.get(Book::Lanes, &lane_key(network, signer)).await?;
+        record.map(|record| Ok((Expect::Version(record.version), read(&record.body)?))).transpose()
+    }
+
     /// A new lane begins where the chain says.
     async fn lane(
         &self,
@@ -192,8 +202,8 @@ impl Engine {
         network: &Network,
         signer: &str,
     ) -> Result<(Expect, Lane), Fault> {
-        Ok(match self.0.store.get(Book::Lanes, &lane_key(network, signer)).await? {
-            Some(record) => (Expect::Version(record.version), read(&record.body)?),
+        Ok(match self.written_lane(network, signer).await? {
+            Some(written) => written,
             None => {
                 let next = settler.chain_nonce(network, signer).await?;
                 (Expect::Absent, Lane { next, halted: false })
@@ -301,7 +311,7 @@ impl Engine {
     }
 
     /// Sets an idle signer to work on what was given back.
-    fn wake(&self, queue: &Arc<Queue>) {
+    pub(super) fn wake(&self, queue: &Arc<Queue>) {
         if let Some(signer) = queue.rouse() {
             tokio::spawn(self.clone().work(Arc::clone(queue), signer));
         }
@@ -365,11 +375,11 @@ fn impossible() -> Fault {
     Fault::garbled("store", "an event does not fit the record")
 }
 
-fn lane_key(network: &Network, signer: &str) -> String {
+pub(super) fn lane_key(network: &Network, signer: &str) -> String {
     format!("{network}/{signer}")
 }
 
-fn write_lane(key: &str, expect: Expect, lane: Lane) -> Result<Write, Fault> {
+pub(super) fn write_lane(key: &str, expect: Expect, lane: Lane) -> Result<Write, Fault> {
     let body = serde_json::to_string(&lane).map_err(|error| Fault::garbled("store", error))?;
     let state = if lane.halted { "halted" } else { "open" };
     Ok(Write { book: Book::Lanes, key: key.to_owned(), expect, state, is_final: false, body })

@@ -9,6 +9,7 @@ mod flights;
 mod lane;
 mod queue;
 mod recent;
+mod resume;
 mod terms;
 mod watch;
 
@@ -30,6 +31,8 @@ use queue::Queues;
 use recent::Recent;
 use terms::{ended, same_terms};
 use watch::{Watch, Watched};
+
+pub use resume::{ChainNonces, LaneStatus, ResumeError, Resumed};
 
 /// How patient the engine is.
 #[derive(Debug, Clone, Copy)]
@@ -138,7 +141,7 @@ impl Engine {
                 continue;
             }
             match self.catch_up(settler.as_ref(), &network, &signer, has_started).await {
-                Ok(false) => {}
+                Ok(false) => self.heed_lane(settler, &network, &signer).await?,
                 Ok(true) if has_started => self.0.queues.of(settler, &network).halt(&signer),
                 Ok(true) => self.0.is_restored.store(true, Ordering::Relaxed),
                 Err(fault) => tracing::warn!(%network, signer, %fault, "cannot compare nonces"),
@@ -411,7 +414,8 @@ impl Facilitator for Engine {
     }
 
     async fn verify(&self, payment: &Payment, offer: &Offer) -> Result<Claim, Failure> {
-        let (key, _) = self.settler(&offer.scheme, &offer.network)?.key(payment, offer)?;
+        let settler = self.settler(&offer.scheme, &offer.network)?;
+        let (key, _) = settler.key(payment, offer)?;
         let verified = self.admit(key.id(), payment, offer).await?;
         // On chain a submitted payment still looks good; the book knows better.
         if let Some(entry) = self.0.journal.load(&key.id().to_string()).await? {
@@ -425,6 +429,11 @@ impl Facilitator for Engine {
             if let Some(reason) = reason {
                 return Err(Failure::from(reason).by(&verified.claim().payer));
             }
+        }
+        // Told before anybody does work for what could not be settled.
+        if self.0.queues.of(settler, &offer.network).is_stopped() {
+            let why = format!("every signer on {} is halted", offer.network);
+            return Err(Fault::unavailable("signer", why).into());
         }
         let claim = verified.claim().clone();
         self.0.recent.remember(self.held(verified, payment), self.now());

@@ -14,6 +14,7 @@ mod pending;
 mod races;
 mod remote;
 mod reorgs;
+mod resume;
 mod server;
 mod settle;
 mod signatures;

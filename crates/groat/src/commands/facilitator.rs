@@ -1,6 +1,7 @@
 //! `groat facilitator`: verify and settle for others.
 
 mod key;
+mod lanes;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,6 +39,10 @@ enum Action {
     /// Make API keys for callers
     #[command(subcommand)]
     Key(key::Action),
+    /// List the signers of the book: nonces, open transactions, who is halted
+    Lanes(lanes::Lanes),
+    /// Let a signer go on that was halted because somebody else used its account
+    Resume(lanes::Resume),
 }
 
 #[derive(Args)]
@@ -80,6 +85,8 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     match options.action {
         None => serve(options.serve, data).await,
         Some(Action::Key(action)) => key::run(action),
+        Some(Action::Lanes(options)) => lanes::list(options, data).await,
+        Some(Action::Resume(options)) => lanes::resume(options, data).await,
     }
 }
 

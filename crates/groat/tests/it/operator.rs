@@ -1,11 +1,14 @@
-//! What an operator does around a facilitator: keys for callers.
+//! What an operator does around a facilitator: keys for callers, a look at the signers.
 
 use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 
+use groat_core::books::Book;
+use groat_core::ports::{Expect, Store, Write};
+use groat_store::SqliteStore;
 use groat_wire::facilitator::write_request;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::processes::{Running, groat, http, text};
 use crate::world::{GAS_KEY, PAY_TO, Upstream, World, offer};
@@ -110,4 +113,52 @@ fn k08_a_gate_shows_its_key_to_the_facilitator_and_to_nobody_else() {
     assert!(text(&output).1.contains("gate.toml:2: the environment has no variable"), "{:?}", text(&output));
     let (status, answer) = buy(&Running::start(&mut gate("SHOP_KEY", &key, &named)));
     assert!(status == 402 && answer.contains("nonce_already_used"), "{status} {answer}");
+}
+
+#[test]
+fn a_halted_signer_is_shown_and_goes_on_by_command_beside_a_running_facilitator() {
+    let data = tempfile::tempdir().unwrap();
+    let world = World::new();
+    let rpc = world.chain.said("chain");
+    let command = |arguments: &[&str]| {
+        let mut command = groat(data.path());
+        command.arg("facilitator").args(arguments).args(["--rpc", &rpc]);
+        command.output().unwrap()
+    };
+    let missing = command(&["lanes"]);
+    assert_eq!(missing.status.code(), Some(20));
+    assert!(text(&missing).1.contains("there is no book at"), "{:?}", text(&missing));
+
+    let running = world.facilitator(data.path());
+    World::settle(&running.said("facilitator"), &world.payment);
+    let lanes = || serde_json::from_slice::<Value>(&command(&["lanes", "--json"]).stdout).unwrap();
+    let [lane] = lanes().as_array().unwrap().clone().try_into().unwrap();
+    assert_eq!(
+        (&lane["nextNonce"], &lane["spentNonces"], &lane["halted"]),
+        (&1.into(), &1.into(), &false.into())
+    );
+    let (network, signer) = (lane["network"].as_str().unwrap(), lane["signer"].as_str().unwrap());
+    let key = format!("{network}/{signer}");
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let store = SqliteStore::open_shared(&data.path().join("facilitator.db")).unwrap();
+        let expect = Expect::Version(store.get(Book::Lanes, &key).await.unwrap().unwrap().version);
+        let body = r#"{"next":1,"halted":true}"#.to_owned();
+        let halted =
+            Write { book: Book::Lanes, key: key.clone(), expect, state: "halted", is_final: false, body };
+        assert!(store.commit(vec![halted]).await.unwrap());
+    });
+    let (table, _) = text(&command(&["lanes"]));
+    let row: Vec<_> = table.lines().last().unwrap().split_whitespace().collect();
+    assert_eq!(row, [network, signer, "1", "1", "1", "0", "halted"]);
+    // Two nonces are spent that nobody here has signed for.
+    world.ask("anvil_setNonce", json!([signer, "0x3"]));
+    let resumed = command(&["resume", network, signer]);
+    assert_eq!(resumed.status.code(), Some(0), "{:?}", text(&resumed));
+    let (stdout, _) = text(&resumed);
+    assert!(stdout.contains("goes on with nonce 3") && stdout.contains("1 to 2"), "{stdout}");
+    assert_eq!((&lanes()[0]["nextNonce"], &lanes()[0]["halted"]), (&3.into(), &false.into()));
+    let again = command(&["resume", network, signer]);
+    assert_eq!((again.status.code(), text(&again).0.contains("not halted")), (Some(0), true));
+    let nobody = command(&["resume", network, PAY_TO]);
+    assert_eq!((nobody.status.code(), text(&nobody).1.contains("has no such lane")), (Some(20), true));
 }
