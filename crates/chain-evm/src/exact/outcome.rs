@@ -129,6 +129,8 @@ fn tell(receipt: &TxReceipt, index: &Index, rider: &Rider) -> Told {
         Some(at) => Told::End(judge_logs(receipt, *at, rider.asset, authorization)),
         // Its call has failed, and the others went on.
         None if receipt.to == Some(MULTICALL3) && !rider.alone => Told::Reverted(transaction),
+        // The nonce was spent for nothing (`transaction::void`), and no token was called.
+        None if receipt.to.is_some() && receipt.to == receipt.from => Told::Reverted(transaction),
         None => Told::Silent(transaction),
     }
 }

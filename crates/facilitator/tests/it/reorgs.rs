@@ -11,7 +11,7 @@ use groat_devchain::{Mining, USDC};
 use serde_json::json;
 
 use crate::outsider::{Outsider, Token, waiting};
-use crate::world::{World, offer};
+use crate::world::{Payer, World, offer};
 
 fn id(payment: &Payment) -> PaymentId {
     groat_chain_evm::ExactEvm::offline().key(payment, &offer()).unwrap().0.id()
@@ -114,4 +114,32 @@ async fn c10_a_payment_that_a_reorganisation_undid_for_good_is_reported_and_neve
     assert!(matches!(state(&world, &payment).await, SettlementState::Failed { .. }));
     assert!(world.engine.settle(&payment, &offer()).await.is_err());
     assert_eq!(world.received(), U256::ZERO);
+}
+
+/// Settled, and then the block is gone and with it the payer's money.
+async fn settled_for_nothing(world: &World, payer: &Payer, payment: &Payment) -> String {
+    let transaction = settled(world, payment).await;
+    world.chain.request("dev_reorg", json!([1, false])).unwrap();
+    world.chain.request("anvil_dropTransaction", json!([transaction])).unwrap();
+    world.give(USDC, payer.address(), 0);
+    for _ in 0..400 {
+        world.chain.mine(1);
+        if state(world, payment).await == SettlementState::Released {
+            return transaction;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{:?}", state(world, payment).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c10_a_payment_whose_nonce_was_spent_for_nothing_can_be_settled_again() {
+    let world = World::new(Mining::Manual);
+    let (payer, payment) = (world.payer(1), world.payer(1).pay(1));
+    let before = settled_for_nothing(&world, &payer, &payment).await;
+    assert_eq!(world.received(), U256::ZERO);
+    world.give(USDC, payer.address(), 10_000);
+    let transaction = settled(&world, &payment).await;
+    assert_ne!(transaction, before);
+    assert_eq!(world.received(), U256::from(10_000));
 }
