@@ -86,6 +86,7 @@ async fn signed(settler: &impl Settler, payment: &Payment, nonce: u64) -> Attemp
         held_at: now,
         alone: true,
         told: false,
+        reverted: false,
         payment: payment.clone(),
         offer,
         state: SettlementState::Released,

@@ -4,11 +4,13 @@
 //! Each is a pure state machine; [`Aggregate::apply`] is the only way a state changes, and an event that does not fit
 //! is refused with `None` instead of being ignored.
 
+mod event;
 mod purchase;
 mod sale;
 mod settlement;
 mod slot;
 
+pub use event::{EventKind, PaymentEvent};
 pub use purchase::{Purchase, PurchaseEvent, PurchaseState, SignedPayment};
 pub use sale::{Answer, Sale, SaleEvent, SaleState};
 pub use settlement::{Settled, Settlement, SettlementEvent, SettlementState};
@@ -32,11 +34,14 @@ pub enum Book {
     Nonces,
     /// The next nonce of each signer: `network/signer`.
     Lanes,
+    /// What somebody has to hear of the facilitator's payments, by number.
+    Events,
 }
 
 impl Book {
     /// Every book, for stores that prepare one table for each.
-    pub const ALL: [Self; 5] = [Self::Purchases, Self::Sales, Self::Settlements, Self::Nonces, Self::Lanes];
+    pub const ALL: [Self; 6] =
+        [Self::Purchases, Self::Sales, Self::Settlements, Self::Nonces, Self::Lanes, Self::Events];
 
     /// Its table name.
     pub const fn table(self) -> &'static str {
@@ -46,6 +51,7 @@ impl Book {
             Self::Settlements => "settlements",
             Self::Nonces => "nonces",
             Self::Lanes => "lanes",
+            Self::Events => "events",
         }
     }
 }

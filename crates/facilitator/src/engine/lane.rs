@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use groat_core::books::{Aggregate, Attempt, Book, Settlement, SettlementEvent, Slot, SlotState};
+use groat_core::books::{
+    Aggregate, Attempt, Book, PaymentEvent, Settlement, SettlementEvent, Slot, SlotState,
+};
 use groat_core::ports::{Expect, Outcome, Place as NoncePlace, Settler, Write};
 use groat_core::{Failure, Fault, Network, PaymentId, Reason};
 use groat_store::Entry;
@@ -109,7 +111,6 @@ impl Engine {
             matches!(&failure, Failure::Refused(refusal) if refusal.reason == Reason::NonceAlreadyUsed);
         let payer = job.settlement.payer.clone();
         if !used {
-            self.report(&job.settlement);
             return job.landing.end(Err(failure.by(&payer)));
         }
         let end = match self.paid_already(settler, &job, by_us_only).await {
@@ -137,11 +138,20 @@ impl Engine {
             Some(Outcome::Reverted { .. }) | None => return Ok(None),
         };
         let Some(next) = settlement.clone().apply(event, self.now()) else { return Ok(None) };
-        if self.0.journal.commit(vec![self.stage(*version, settlement, &next)]).await? {
+        let news = self.number(PaymentEvent::of(settlement, &next, self.now()).into_iter().collect()).await?;
+        let mut writes = vec![self.stage(*version, settlement, &next)];
+        writes.extend(news.writes(self));
+        if self.0.journal.commit(writes).await? {
+            news.tell();
             return Ok(ended(&next));
         }
-        let there = self.0.journal.load(&settlement.id.to_string()).await?;
-        Ok(there.and_then(|entry| ended(&entry.record)))
+        match self.0.journal.load(&settlement.id.to_string()).await? {
+            // Another event took the number: nothing is known against this payment.
+            Some(entry) if Some(entry.version) == *version => {
+                Err(Fault::unavailable("store", "too many write at once"))
+            }
+            there => Ok(there.and_then(|entry| ended(&entry.record))),
+        }
     }
 
     fn stage(&self, version: Option<u64>, from: &Settlement, to: &Settlement) -> Write {
@@ -278,7 +288,8 @@ impl Engine {
                     None if entry.record.slot().is_some() => self.follow(&entry.record, job.landing).await,
                     None => {
                         job.version = Some(entry.version);
-                        job.settlement.state = entry.record.state;
+                        let Settlement { told, reverted, state, .. } = entry.record;
+                        job.settlement = Settlement { told, reverted, state, ..job.settlement };
                         mine.push(job);
                     }
                 },

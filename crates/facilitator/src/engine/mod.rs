@@ -7,6 +7,7 @@
 mod exposure;
 mod flights;
 mod lane;
+mod news;
 mod queue;
 mod recent;
 mod resume;
@@ -18,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use groat_core::books::{Settlement, SettlementState, Slot};
+use groat_core::books::{PaymentEvent, Settlement, SettlementState, Slot};
 use groat_core::ports::{Clock, Facilitator, Kind, PaymentStatus, Settler, Store, Supported};
 use groat_core::{
     Claim, Failure, Fault, Network, Offer, Payment, PaymentId, Reason, Receipt, Timestamp, Verified,
@@ -27,6 +28,7 @@ use groat_store::{Entry, Journal};
 
 use exposure::Room;
 use flights::{Flight, Flights, Landing};
+use news::Outbox;
 use queue::Queues;
 use recent::Recent;
 use terms::{ended, same_terms};
@@ -74,6 +76,7 @@ struct Inner {
     store: Arc<dyn Store>,
     journal: Journal<Settlement>,
     slots: Journal<Slot>,
+    outbox: Outbox,
     queues: Queues,
     flights: Flights,
     watched: Watched,
@@ -97,6 +100,7 @@ impl Engine {
             settlers,
             journal: Journal::new(Arc::clone(&store)),
             slots: Journal::new(Arc::clone(&store)),
+            outbox: Outbox::new(Journal::new(Arc::clone(&store))),
             store,
             queues: Queues::new(options.in_flight_max),
             flights: Flights::default(),
@@ -250,17 +254,10 @@ impl Engine {
             held_at: self.now(),
             alone: claim.alone,
             told: false,
+            reverted: false,
             payment: payment.clone(),
             offer,
             state: SettlementState::Released,
-        }
-    }
-
-    /// It was said that the money has moved, and it has not: a reorganisation undid it, and nothing could bring it back.
-    fn report(&self, record: &Settlement) {
-        if record.told {
-            tracing::error!(payment = %record.id, payer = record.payer, "payment.reverted: told as settled, and undone");
-            metrics::counter!("groat_payments_reverted_total").increment(1);
         }
     }
 
@@ -287,22 +284,23 @@ impl Engine {
 
     /// A seat in the flight of a payment: by the book first, and by the chain when the book does not know it.
     async fn board(&self, id: PaymentId, payment: &Payment, offer: &Offer) -> Result<Flight, Failure> {
-        let Some(Entry { version, record }) = self.0.journal.load(&id.to_string()).await? else {
+        let Some(entry) = self.0.journal.load(&id.to_string()).await? else {
             return self.begin(id, payment, offer, None).await;
         };
+        let record = &entry.record;
         let settler = self.settler(&offer.scheme, &offer.network)?;
         if !same_terms(record.amount, &record.pay_to, offer, settler.as_ref()) {
             return Err(Reason::AmountMismatch.into());
         }
-        if let Some(end) = ended(&record) {
-            return Ok(Flight::over(&record, end));
+        if let Some(end) = ended(record) {
+            return Ok(Flight::over(record, end));
         }
         if record.slot().is_none() {
-            return self.begin(id, payment, offer, Some(version)).await;
+            return self.begin(id, payment, offer, Some(entry)).await;
         }
-        let (flight, landing) = self.0.flights.join_or_start(&record)?;
+        let (flight, landing) = self.0.flights.join_or_start(record)?;
         if let Some(landing) = landing {
-            self.follow(&record, landing).await;
+            self.follow(record, landing).await;
         }
         Ok(flight)
     }
@@ -313,13 +311,18 @@ impl Engine {
         id: PaymentId,
         payment: &Payment,
         offer: &Offer,
-        version: Option<u64>,
+        known: Option<Entry<Settlement>>,
     ) -> Result<Flight, Failure> {
+        let version = known.as_ref().map(|entry| entry.version);
+        // What was said of it stays said.
+        let (told, reverted) =
+            known.map_or((false, false), |entry| (entry.record.told, entry.record.reverted));
         let settler = self.settler(&offer.scheme, &offer.network)?;
         let queue = self.0.queues.of(settler, &offer.network);
         match self.admit(id, payment, offer).await {
             Ok(verified) => {
-                let (flight, landing) = self.0.flights.join_or_start(&self.held(verified, payment))?;
+                let held = Settlement { told, reverted, ..self.held(verified, payment) };
+                let (flight, landing) = self.0.flights.join_or_start(&held)?;
                 if let Some(landing) = landing {
                     self.enqueue(&queue, landing.record().clone(), version, landing);
                 }
@@ -333,6 +336,7 @@ impl Engine {
                 let Some(record) = seen.or_else(|| self.forgotten(id, payment, offer, &refusal)) else {
                     return Err(Failure::Refused(refusal));
                 };
+                let record = Settlement { told, reverted, ..record };
                 let (flight, landing) = self.0.flights.join_or_start(&record)?;
                 if let Some(landing) = landing {
                     let job = queue::Job {
@@ -373,6 +377,7 @@ impl Engine {
             held_at: self.now(),
             alone: false,
             told: false,
+            reverted: false,
             payment: payment.clone(),
             offer: offer.clone(),
             state: SettlementState::Released,
@@ -477,7 +482,13 @@ impl Facilitator for Engine {
             asset: record.asset,
             amount: record.amount,
             valid_until: record.valid_until,
+            reverted: record.reverted,
             state: record.state,
         }))
+    }
+
+    async fn events(&self, after: u64, count_max: usize) -> Result<Vec<PaymentEvent>, Fault> {
+        let page = self.0.outbox.journal.scan_all(Some(&PaymentEvent::key_of(after)), count_max).await?;
+        Ok(page.into_iter().map(|entry| entry.record).collect())
     }
 }

@@ -1,11 +1,12 @@
 //! The facilitator over HTTP, as official clients expect it (x402 facilitator API) and a little more.
 //!
 //! `POST /verify`, `POST /settle`, `GET /supported`; `GET /payments/{id}` and `GET /payments?network&asset&from&nonce`;
-//! `GET /livez`, `/readyz`, `/metrics`, `/openapi.json`. Negative verdicts are HTTP 200 with a reason; hostile input
+//! `GET /events`; `GET /livez`, `/readyz`, `/metrics`, `/openapi.json`. Negative verdicts are HTTP 200 with a reason; hostile input
 //! is 400, 413 or 415; a missing key is 401; trouble of ours is 503 with `Retry-After`; nothing is ever 500.
 
 mod body;
 mod callers;
+mod events;
 mod payments;
 mod verdicts;
 
@@ -72,6 +73,7 @@ impl Service {
             .route("/supported", get(verdicts::supported))
             .route("/payments", get(payments::by_authorization))
             .route("/payments/{id}", get(payments::by_id))
+            .route("/events", get(events::after))
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))

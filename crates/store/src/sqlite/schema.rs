@@ -67,6 +67,7 @@ pub(super) fn sql(book: Book) -> &'static Sql {
         Book::Settlements => &const { sql!("settlements") },
         Book::Nonces => &const { sql!("nonces") },
         Book::Lanes => &const { sql!("lanes") },
+        Book::Events => &const { sql!("events") },
     }
 }
 
