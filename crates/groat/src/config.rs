@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256, U256};
 use anyhow::anyhow;
 use groat_core::reason::printable;
-use groat_core::{Network, Price};
+use groat_core::{Amount, Network, Price};
 use groat_facilitator::http::Caller;
 use serde::Deserialize;
 use toml::Spanned;
@@ -43,9 +43,22 @@ pub(crate) struct ChainConfig {
     /// Payees to settle for; empty means anybody.
     #[serde(default)]
     pub(crate) pay_to: Vec<Spanned<String>>,
+    /// The least that is settled of a token.
+    #[serde(default)]
+    pub(crate) min_prices: Vec<MinPriceConfig>,
     /// Factories whose wallets may be deployed with their first payment (ERC-6492); empty means none.
     #[serde(default)]
     pub(crate) factories: Vec<Spanned<String>>,
+}
+
+/// `min_prices = [{ asset = "0x…", units = "1000" }]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MinPriceConfig {
+    /// The token.
+    pub(crate) asset: Spanned<String>,
+    /// Atomic units.
+    pub(crate) units: Spanned<String>,
 }
 
 /// `[facilitator]`
@@ -158,6 +171,7 @@ impl Config {
                 .chain(&chain.pay_to)
                 .chain(&chain.factories)
                 .try_for_each(|account| source.account(account).map(drop))?;
+            source.min_prices(chain)?;
         }
         self.callers(source)?;
         let gate = &self.gate;
@@ -218,7 +232,7 @@ impl Source {
         })
     }
 
-    pub(crate) fn account(&self, text: &Spanned<String>) -> anyhow::Result<alloy_primitives::Address> {
+    pub(crate) fn account(&self, text: &Spanned<String>) -> anyhow::Result<Address> {
         groat_chain_evm::account::parse(text.get_ref()).ok_or_else(|| {
             let what = format!("`{}` is not an account", text.get_ref());
             self.wrong(
@@ -227,6 +241,22 @@ impl Source {
                 "write 0x and 40 hex digits, with the right checksum when in mixed case",
             )
         })
+    }
+
+    /// The least that is settled of each token.
+    pub(crate) fn min_prices(&self, chain: &ChainConfig) -> anyhow::Result<Vec<(Address, U256)>> {
+        let entry = |least: &MinPriceConfig| {
+            let units: Amount = least.units.get_ref().parse().map_err(|_| {
+                let what = format!("`{}` is not a number of atomic units", least.units.get_ref());
+                self.wrong(
+                    Some(least.units.span()),
+                    &what,
+                    "write it like \"1000\", a tenth of a cent of USDC",
+                )
+            })?;
+            Ok((self.account(&least.asset)?, units.as_u256()))
+        };
+        chain.min_prices.iter().map(entry).collect()
     }
 
     fn caller(&self, key: &ApiKeyConfig) -> anyhow::Result<Caller> {
@@ -284,6 +314,11 @@ mod tests {
     #[test]
     fn m02_m03_m09_a_mistake_names_file_line_what_and_how_to_mend() {
         let digest = "ab".repeat(32);
+        let min_price = |units: &str| {
+            let least =
+                format!("{{ asset = \"0x70997970C51812dc3A010C7d01b50e0d17dc79C8\", units = \"{units}\" }}");
+            format!("[[chain]]\nnetwork = \"base\"\nrpc = \"http://x\"\nmin_prices = [{least}]\n")
+        };
         let api_key = |sha256: &str, more: &str| {
             format!("[[facilitator.api_keys]]\nname = \"shop\"\nsha256 = \"{sha256}\"\n{more}")
         };
@@ -298,6 +333,8 @@ mod tests {
             ("[gate\n", "/groat.toml:1: ", ""),
             ("[gate]\nnetwork = \"\\u001b[2J\\nb\"\n", "/groat.toml:2: ", "` [2J b` is not a network"),
             ("[[chain]]\nrpc = \"http://x\"\n", "/groat.toml:1: ", "missing field `network`"),
+            (&min_price("1e3"), "/groat.toml:4: ", "`1e3` is not a number of atomic units; write it like"),
+            (&min_price("$0.01"), "/groat.toml:4: ", "`$0.01` is not a number of atomic units"),
             (
                 &api_key("groat_secret", ""),
                 "/groat.toml:3: ",

@@ -171,6 +171,7 @@ pub(crate) fn chains(
             let limits = ChainLimits {
                 assets: accounts(&entry.assets)?,
                 pay_to: accounts(&entry.pay_to)?,
+                min_prices: source.min_prices(entry)?,
                 factories: accounts(&entry.factories)?,
                 ..ChainLimits::default()
             };
