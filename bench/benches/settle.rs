@@ -85,6 +85,7 @@ async fn signed(settler: &impl Settler, payment: &Payment, nonce: u64) -> Attemp
         valid_until: claim.valid_until,
         held_at: now,
         alone: true,
+        gas: 0,
         told: false,
         reverted: false,
         payment: payment.clone(),

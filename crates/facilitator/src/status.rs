@@ -19,6 +19,7 @@ pub(crate) fn write(status: &PaymentStatus) -> Value {
         "asset": status.asset,
         "amount": status.amount,
         "validBefore": status.valid_until,
+        "gas": status.gas,
         "reverted": status.reverted,
     });
     let (word, transaction) = match &status.state {
@@ -64,6 +65,8 @@ struct Known {
     #[serde(default)]
     submitted_by_other: bool,
     #[serde(default)]
+    gas: u64,
+    #[serde(default)]
     reverted: bool,
 }
 
@@ -98,6 +101,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Option<PaymentStatus>, &'static str> 
         asset: known.asset,
         amount: known.amount,
         valid_until: known.valid_before,
+        gas: known.gas,
         reverted: known.reverted,
         state,
     }))
@@ -133,6 +137,7 @@ mod tests {
                 asset: "0xc".into(),
                 amount: Amount::from_units(10_000),
                 valid_until: Timestamp(9),
+                gas: 79_825,
                 reverted: state == SettlementState::Released,
                 state,
             };

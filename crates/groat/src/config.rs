@@ -91,6 +91,8 @@ pub(crate) struct ApiKeyConfig {
     /// Payees; empty means all.
     #[serde(default)]
     pub(crate) pay_to: Vec<Spanned<String>>,
+    /// Gas that may be spent for it in a day; none means any.
+    pub(crate) gas_per_day: Option<Spanned<u64>>,
 }
 
 /// `[gate]`
@@ -273,12 +275,17 @@ impl Source {
                 .map(|text| Ok(groat_chain_evm::account::text(self.account(text)?)))
                 .collect::<anyhow::Result<Vec<_>>>()
         };
+        if let Some(gas) = key.gas_per_day.as_ref().filter(|gas| *gas.get_ref() < Caller::GAS_PER_DAY_MIN) {
+            let mend = format!("write {} or more, or leave it out", Caller::GAS_PER_DAY_MIN);
+            return Err(self.wrong(Some(gas.span()), "with so little gas no payment is settled", &mend));
+        }
         Ok(Caller {
             name: printable(key.name.get_ref(), 64),
             digest: digest.0,
             networks: key.networks.iter().map(|text| self.network(text)).collect::<anyhow::Result<_>>()?,
             assets: accounts(&key.assets)?,
             pay_to: accounts(&key.pay_to)?,
+            gas_per_day: key.gas_per_day.as_ref().map(|gas| *gas.get_ref()),
         })
     }
 
@@ -340,6 +347,7 @@ mod tests {
                 "/groat.toml:3: ",
                 "not the SHA-256 of an API key; paste the block",
             ),
+            (&api_key(&digest, "gas_per_day = 99999\n"), "/groat.toml:4: ", "write 100000 or more"),
             (&api_key(&digest, "pay_to = [\"0x12\"]\n"), "/groat.toml:4: ", "`0x12` is not an account"),
             (
                 &api_key(&digest, &api_key(&"cd".repeat(32), "")),

@@ -5,12 +5,14 @@
 //! is refused with `None` instead of being ignored.
 
 mod event;
+mod gas_day;
 mod purchase;
 mod sale;
 mod settlement;
 mod slot;
 
 pub use event::{EventKind, PaymentEvent};
+pub use gas_day::{GasDay, GasDayEvent};
 pub use purchase::{Purchase, PurchaseEvent, PurchaseState, SignedPayment};
 pub use sale::{Answer, Sale, SaleEvent, SaleState};
 pub use settlement::{Settled, Settlement, SettlementEvent, SettlementState};
@@ -36,12 +38,21 @@ pub enum Book {
     Lanes,
     /// What somebody has to hear of the facilitator's payments, by number.
     Events,
+    /// Gas that was set aside for callers of the facilitator: `day/caller`.
+    Budgets,
 }
 
 impl Book {
     /// Every book, for stores that prepare one table for each.
-    pub const ALL: [Self; 6] =
-        [Self::Purchases, Self::Sales, Self::Settlements, Self::Nonces, Self::Lanes, Self::Events];
+    pub const ALL: [Self; 7] = [
+        Self::Purchases,
+        Self::Sales,
+        Self::Settlements,
+        Self::Nonces,
+        Self::Lanes,
+        Self::Events,
+        Self::Budgets,
+    ];
 
     /// Its table name.
     pub const fn table(self) -> &'static str {
@@ -52,6 +63,7 @@ impl Book {
             Self::Nonces => "nonces",
             Self::Lanes => "lanes",
             Self::Events => "events",
+            Self::Budgets => "budgets",
         }
     }
 }

@@ -64,6 +64,9 @@ pub struct Settlement {
     /// Whether no other payment may share its transaction.
     #[serde(default)]
     pub alone: bool,
+    /// Gas that was spent for it, its share of each transaction that was mined.
+    #[serde(default)]
+    pub gas: u64,
     /// Whether it was ever said that the money has moved. If it turns out that it has not, somebody must be told.
     #[serde(default)]
     pub told: bool,

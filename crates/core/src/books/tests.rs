@@ -54,6 +54,7 @@ fn settlement() -> Settlement {
         payment: payment(),
         offer: offer(),
         alone: false,
+        gas: 0,
         told: false,
         reverted: false,
         state: SettlementState::Released,

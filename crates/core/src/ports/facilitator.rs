@@ -50,6 +50,8 @@ pub struct PaymentStatus {
     pub amount: crate::Amount,
     /// After this the authorization is dead.
     pub valid_until: Timestamp,
+    /// Gas that was spent for it.
+    pub gas: u64,
     /// Whether it was told as settled and a reorganisation has undone that.
     pub reverted: bool,
     /// Where it stands.

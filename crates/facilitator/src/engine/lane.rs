@@ -288,8 +288,8 @@ impl Engine {
                     None if entry.record.slot().is_some() => self.follow(&entry.record, job.landing).await,
                     None => {
                         job.version = Some(entry.version);
-                        let Settlement { told, reverted, state, .. } = entry.record;
-                        job.settlement = Settlement { told, reverted, state, ..job.settlement };
+                        let Settlement { gas, told, reverted, state, .. } = entry.record;
+                        job.settlement = Settlement { gas, told, reverted, state, ..job.settlement };
                         mine.push(job);
                     }
                 },

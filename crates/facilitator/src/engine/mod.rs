@@ -253,6 +253,7 @@ impl Engine {
             valid_until: claim.valid_until,
             held_at: self.now(),
             alone: claim.alone,
+            gas: 0,
             told: false,
             reverted: false,
             payment: payment.clone(),
@@ -315,13 +316,13 @@ impl Engine {
     ) -> Result<Flight, Failure> {
         let version = known.as_ref().map(|entry| entry.version);
         // What was said of it stays said.
-        let (told, reverted) =
-            known.map_or((false, false), |entry| (entry.record.told, entry.record.reverted));
+        let (told, reverted, gas) = known
+            .map_or((false, false, 0), |entry| (entry.record.told, entry.record.reverted, entry.record.gas));
         let settler = self.settler(&offer.scheme, &offer.network)?;
         let queue = self.0.queues.of(settler, &offer.network);
         match self.admit(id, payment, offer).await {
             Ok(verified) => {
-                let held = Settlement { told, reverted, ..self.held(verified, payment) };
+                let held = Settlement { told, reverted, gas, ..self.held(verified, payment) };
                 let (flight, landing) = self.0.flights.join_or_start(&held)?;
                 if let Some(landing) = landing {
                     self.enqueue(&queue, landing.record().clone(), version, landing);
@@ -336,7 +337,7 @@ impl Engine {
                 let Some(record) = seen.or_else(|| self.forgotten(id, payment, offer, &refusal)) else {
                     return Err(Failure::Refused(refusal));
                 };
-                let record = Settlement { told, reverted, ..record };
+                let record = Settlement { told, reverted, gas, ..record };
                 let (flight, landing) = self.0.flights.join_or_start(&record)?;
                 if let Some(landing) = landing {
                     let job = queue::Job {
@@ -376,6 +377,7 @@ impl Engine {
             valid_until,
             held_at: self.now(),
             alone: false,
+            gas: 0,
             told: false,
             reverted: false,
             payment: payment.clone(),
@@ -482,6 +484,7 @@ impl Facilitator for Engine {
             asset: record.asset,
             amount: record.amount,
             valid_until: record.valid_until,
+            gas: record.gas,
             reverted: record.reverted,
             state: record.state,
         }))

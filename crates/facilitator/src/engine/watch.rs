@@ -142,7 +142,8 @@ impl Watch {
     async fn look(&mut self) -> Result<(), Fault> {
         let attempts = &self.slot.record.attempts;
         let look = self.queue.settler.look(&self.queue.network, &self.records, attempts).await?;
-        let Look { mined, outcomes, head } = look;
+        let Look { mined, outcomes, gas, head } = look;
+        let share = gas / u64::try_from(self.slot.record.payments.len()).unwrap_or(u64::MAX).max(1);
         let now = self.engine.now();
         let mut writes = Vec::new();
         let (mut slot, is_absent) = (None, mined.is_none());
@@ -175,7 +176,8 @@ impl Watch {
                 }
                 Outcome::Reverted { transaction } => (SettlementEvent::Abandon, Some(transaction)),
             };
-            let Some(next) = record.clone().apply(event, now) else { continue };
+            let Some(mut next) = record.clone().apply(event, now) else { continue };
+            next.gas = next.gas.saturating_add(share);
             let entry = Entry { version: *version, record: record.clone() };
             writes.push(self.engine.0.journal.stage(&entry, &next));
             events.extend(PaymentEvent::of(record, &next, now));

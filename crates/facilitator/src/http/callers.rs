@@ -9,12 +9,14 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use groat_core::ports::{Clock, Store};
 use groat_core::{Network, Reason, Refusal};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::Service;
 use super::body::error;
+use super::budget::Budget;
 
 /// The holder of an API key. An empty list means: whatever this facilitator settles.
 #[derive(Debug, Clone)]
@@ -29,6 +31,28 @@ pub struct Caller {
     pub assets: Vec<String>,
     /// Payees.
     pub pay_to: Vec<String>,
+    /// Gas that may be spent for it in a day (UTC), at least [`Caller::GAS_PER_DAY_MIN`]; `None` means any.
+    pub gas_per_day: Option<u64>,
+}
+
+impl Caller {
+    /// With less no payment could be settled.
+    pub const GAS_PER_DAY_MIN: u64 = super::budget::GAS_EACH;
+}
+
+/// A caller with what is left of its budget.
+pub(super) struct Known {
+    caller: Caller,
+    budget: Option<Arc<Budget>>,
+}
+
+impl Known {
+    pub(super) fn new(caller: Caller, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Self {
+        let budget = caller
+            .gas_per_day
+            .map(|gas| Arc::new(Budget::new(caller.name.clone(), gas, Arc::clone(store), Arc::clone(clock))));
+        Self { caller, budget }
+    }
 }
 
 /// What is kept of a key. Keys are 32 random bytes, so that a fast hash is enough: nobody guesses one.
@@ -37,7 +61,7 @@ pub fn digest(key: &str) -> [u8; 32] {
 }
 
 /// A request that may be answered: with a good key, or where none is needed.
-pub(super) struct Admitted(Option<Arc<Caller>>);
+pub(super) struct Admitted(Option<Arc<Known>>);
 
 impl FromRequestParts<Service> for Admitted {
     type Rejection = Response;
@@ -50,11 +74,11 @@ impl FromRequestParts<Service> for Admitted {
             .ok_or_else(|| unauthorized("send an API key as `Authorization: Bearer KEY`"))?;
         let digest = digest(key);
         // All are compared, each to its end: how long it takes says nothing about any of them.
-        let found = service.callers.iter().fold(None, |found, caller| {
-            if bool::from(caller.digest.ct_eq(&digest)) { Some(caller) } else { found }
+        let found = service.callers.iter().fold(None, |found, known| {
+            if bool::from(known.caller.digest.ct_eq(&digest)) { Some(known) } else { found }
         });
         found
-            .map(|caller| Self(Some(Arc::clone(caller))))
+            .map(|known| Self(Some(Arc::clone(known))))
             .ok_or_else(|| unauthorized("this API key is not known here: ask the operator for another"))
     }
 }
@@ -74,6 +98,11 @@ fn unauthorized(message: &str) -> Response {
 }
 
 impl Admitted {
+    /// What bounds the gas that is spent for it.
+    pub(super) fn budget(&self) -> Option<&Arc<Budget>> {
+        self.0.as_ref()?.budget.as_ref()
+    }
+
     /// Whether the key is good for payments of this token to this payee.
     pub(super) fn allows(
         &self,
@@ -82,7 +111,7 @@ impl Admitted {
         asset: &str,
         pay_to: &str,
     ) -> Result<(), Refusal> {
-        let Some(caller) = &self.0 else { return Ok(()) };
+        let Some(caller) = self.0.as_ref().map(|known| &known.caller) else { return Ok(()) };
         let lists = |list: &[String], account: &str| {
             let mut speaking = service.mechanisms.iter().filter(|mechanism| mechanism.speaks(network));
             list.is_empty()

@@ -5,6 +5,7 @@
 //! is 400, 413 or 415; a missing key is 401; trouble of ours is 503 with `Retry-After`; nothing is ever 500.
 
 mod body;
+mod budget;
 mod callers;
 mod events;
 mod payments;
@@ -18,9 +19,9 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use groat_core::ports::{Facilitator, Mechanism};
+use groat_core::ports::{Clock, Facilitator, Mechanism, Store};
 
-use callers::Admitted;
+use callers::{Admitted, Known};
 pub use callers::{Caller, digest};
 
 /// What the service needs.
@@ -30,7 +31,7 @@ pub struct Service {
     mechanisms: Arc<[Arc<dyn Mechanism>]>,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
     ready: Ready,
-    callers: Arc<[Arc<Caller>]>,
+    callers: Arc<[Arc<Known>]>,
 }
 
 /// Whether payments can be taken; false until what a crash left open has been taken up.
@@ -60,9 +61,11 @@ impl Service {
         Self { facilitator, mechanisms, metrics, ready, callers: Arc::default() }
     }
 
-    /// Answers these callers only, except for what the service is and whether it is well. With none: everybody.
-    pub fn callers(self, callers: Vec<Caller>) -> Self {
-        Self { callers: callers.into_iter().map(Arc::new).collect(), ..self }
+    /// Answers these callers only, except for what the service is and whether it is well. With none: everybody. Their
+    /// budgets lie in this store.
+    pub fn callers(self, callers: Vec<Caller>, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Self {
+        let known = callers.into_iter().map(|caller| Arc::new(Known::new(caller, store, clock)));
+        Self { callers: known.collect(), ..self }
     }
 
     /// The routes.

@@ -25,6 +25,7 @@ fn caller() -> Caller {
         networks: Vec::new(),
         assets: Vec::new(),
         pay_to: Vec::new(),
+        gas_per_day: None,
     }
 }
 

@@ -189,7 +189,7 @@ async fn i7_what_was_told_and_undone_lies_in_the_outbox_and_so_does_its_healing(
     // A key sees what it is good for, and comes past the rest.
     let callers = |pay_to: &str| {
         let (name, digest, pay_to) = ("shop".into(), digest("groat_key"), vec![pay_to.into()]);
-        vec![Caller { name, digest, networks: Vec::new(), assets: Vec::new(), pay_to }]
+        vec![Caller { name, digest, networks: Vec::new(), assets: Vec::new(), pay_to, gas_per_day: None }]
     };
     for (pay_to, count) in [(PAY_TO, 3), ("0x90F79bf6EB2c4f870365E785982E1f101E93b906", 0)] {
         let server = serve_callers(&world, callers(pay_to)).await;

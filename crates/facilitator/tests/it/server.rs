@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use alloy_primitives::U256;
 use groat_chain_evm::ExactEvm;
-use groat_core::ports::Mechanism;
+use groat_core::Timestamp;
+use groat_core::ports::{Clock, Mechanism, Store};
 use groat_devchain::Mining;
 use groat_facilitator::http::{Caller, Ready, Service};
 use groat_wire::facilitator::write_request;
@@ -28,7 +29,10 @@ pub(crate) async fn serve_callers(world: &World, callers: Vec<Caller>) -> Socket
     let ready = Ready::default();
     ready.set(true);
     let service = Service::new(Arc::new(world.engine.clone()), mechanisms, String::new, ready);
-    let router = service.callers(callers).router();
+    let chain = world.chain.clone();
+    let clock: Arc<dyn Clock> = Arc::new(move || Timestamp(chain.now()));
+    let store: Arc<dyn Store> = Arc::new(world.store.clone());
+    let router = service.callers(callers, &store, &clock).router();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });

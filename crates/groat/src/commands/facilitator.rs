@@ -107,12 +107,13 @@ async fn serve(options: Serve, data: &DataDir) -> anyhow::Result<std::process::E
     let configured = config.facilitator.store.as_ref();
     let books = Books::choose(&options.store, configured, source.as_ref(), data, "facilitator.db")?;
     let networks: Vec<_> = chains.iter().map(|chain| chain.network().clone()).collect();
-    let engine = engine(&chains, books.open(&networks).await?).await?;
+    let store = books.open(&networks).await?;
+    let engine = engine(&chains, Arc::clone(&store)).await?;
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
     let ready = Ready::default();
     let facilitator: Arc<dyn Facilitator> = Arc::new(engine.clone());
     let service = Service::new(facilitator, registry::mechanisms(), move || metrics.render(), ready.clone());
-    let service = service.callers(callers);
+    let service = service.callers(callers, &store, &registry::clock());
     let open = engine.recover().await.context("open payments cannot be taken up")?;
     sweep_engine(engine);
     let listener = listen::bind(address, "the facilitator").await?;

@@ -53,7 +53,7 @@ fn k04_other_machines_are_let_in_with_keys_only() {
     let log = data.path().join("log");
     let running = logging(&mut facilitator(&world, data.path(), &config, "0.0.0.0:0"), &log);
     let url = running.said("facilitator");
-    let body = write_request(&world.payment, &offer()).to_string();
+    let body = write_request(&world.payment, &offer());
     let settle = |fields: &[&str]| {
         let mut arguments = vec!["-H", "content-type: application/json", "-d", &body];
         arguments.extend(fields);
