@@ -81,6 +81,8 @@ reasons! {
     AssetNotAllowed = "asset_not_allowed", GiveUp;
     /// The payee is not on the operator's list, or is nobody's account.
     PayToNotAllowed = "pay_to_not_allowed", GiveUp;
+    /// Less than what the operator settles of this token.
+    PriceBelowMinimum = "price_below_minimum", GiveUp;
     /// The payer is one of the facilitator's own signers.
     PayerNotAllowed = "payer_not_allowed", GiveUp;
     /// A wallet that does not exist yet, from a factory that is not on the list.

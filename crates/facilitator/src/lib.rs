@@ -8,5 +8,5 @@ pub mod http;
 mod remote;
 mod status;
 
-pub use engine::{Engine, EngineOptions};
+pub use engine::{ChainNonces, Engine, EngineOptions, LaneStatus, ResumeError, Resumed};
 pub use remote::{Carrier, Remote, RemoteError};

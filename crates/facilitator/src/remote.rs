@@ -8,6 +8,8 @@ use groat_core::payment::ReceiptOutcome;
 use groat_core::ports::{Facilitator, Mechanism, PaymentStatus, Supported};
 use groat_core::{Claim, Failure, Fault, Offer, Payment, PaymentId, Receipt, Refusal, Timestamp};
 use groat_wire::facilitator::{SettleResponse, VerifyResponse, read_supported, write_request};
+use http::StatusCode;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
 use crate::status;
 
@@ -28,10 +30,16 @@ pub trait Carrier: Send + Sync {
 
 struct Http(reqwest::Client);
 
-/// Why a URL is no facilitator's.
+/// Why a facilitator cannot be asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not the URL of a facilitator: write https://host/path")]
-pub struct RemoteError(String);
+pub enum RemoteError {
+    /// It is nowhere.
+    #[error("`{0}` is not the URL of a facilitator: write https://host/path")]
+    Url(String),
+    /// The key would not fit into a header field. It is not shown.
+    #[error("the API key for the facilitator has characters that no key has: copy it again, on one line")]
+    Key,
+}
 
 /// Longest that a verdict may take (threat row G07).
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,7 +51,18 @@ const ANSWER_BYTES_MAX: usize = groat_wire::facilitator::BODY_SIZE_BYTES_MAX;
 impl Remote {
     /// The facilitator at `base`. Redirects are not followed: they would carry payments elsewhere (threat row G08).
     pub fn new(base: &str, mechanisms: Vec<Arc<dyn Mechanism>>) -> Result<Self, RemoteError> {
-        let wrong = || RemoteError(groat_core::reason::printable(base, 200));
+        Self::open(base, HeaderMap::new(), mechanisms)
+    }
+
+    /// The same where an API key is needed. It goes with every request, and into no log.
+    pub fn with_key(base: &str, key: &str, mechanisms: Vec<Arc<dyn Mechanism>>) -> Result<Self, RemoteError> {
+        let mut field = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| RemoteError::Key)?;
+        field.set_sensitive(true);
+        Self::open(base, HeaderMap::from_iter([(AUTHORIZATION, field)]), mechanisms)
+    }
+
+    fn open(base: &str, fields: HeaderMap, mechanisms: Vec<Arc<dyn Mechanism>>) -> Result<Self, RemoteError> {
+        let wrong = || RemoteError::Url(groat_core::reason::printable(base, 200));
         let url: url::Url = base.parse().map_err(|_| wrong())?;
         if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
             return Err(wrong());
@@ -51,6 +70,7 @@ impl Remote {
         // Whoever came first has chosen the TLS provider; any will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
+            .default_headers(fields)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(3))
             .build()
@@ -89,6 +109,10 @@ impl Carrier for Http {
         };
         let trouble = |error: reqwest::Error| Fault::unavailable("facilitator", error.without_url());
         let mut answer = request.timeout(timeout).send().await.map_err(trouble)?;
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            let why = "it knows no such API key, or needs one: set GROAT_FACILITATOR_KEY";
+            return Err(Fault::unavailable("facilitator", why));
+        }
         if answer.status().is_redirection() {
             return Err(Fault::garbled("facilitator", "it redirects, and payments are not sent elsewhere"));
         }

@@ -19,6 +19,8 @@ pub(crate) fn write(status: &PaymentStatus) -> Value {
         "asset": status.asset,
         "amount": status.amount,
         "validBefore": status.valid_until,
+        "gas": status.gas,
+        "reverted": status.reverted,
     });
     let (word, transaction) = match &status.state {
         SettlementState::Submitted { transaction, .. } => ("submitted", Some(transaction.clone())),
@@ -62,6 +64,10 @@ struct Known {
     block_number: Option<u64>,
     #[serde(default)]
     submitted_by_other: bool,
+    #[serde(default)]
+    gas: u64,
+    #[serde(default)]
+    reverted: bool,
 }
 
 /// Reads the body; an error says that this facilitator keeps no book that we can read.
@@ -95,6 +101,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Option<PaymentStatus>, &'static str> 
         asset: known.asset,
         amount: known.amount,
         valid_until: known.valid_before,
+        gas: known.gas,
+        reverted: known.reverted,
         state,
     }))
 }
@@ -129,6 +137,8 @@ mod tests {
                 asset: "0xc".into(),
                 amount: Amount::from_units(10_000),
                 valid_until: Timestamp(9),
+                gas: 79_825,
+                reverted: state == SettlementState::Released,
                 state,
             };
             assert_eq!(read(write(&status).to_string().as_bytes()), Ok(Some(status)));

@@ -103,6 +103,21 @@ impl Books {
             Self::Database { url, .. } => Arc::new(PostgresStore::open(url).await?),
         })
     }
+
+    /// Opens what another process works on, for a look and a change under compare-and-set.
+    pub(crate) async fn open_beside(&self) -> anyhow::Result<Arc<dyn Store>> {
+        Ok(match self {
+            Self::Memory => bail!("a book in memory is seen by its process alone: restart that"),
+            Self::File(path) if !path.exists() => {
+                bail!(
+                    "there is no book at {}: name it with --store, or its file with --config",
+                    path.display()
+                )
+            }
+            Self::File(path) => Arc::new(SqliteStore::open_shared(path)?),
+            Self::Database { url, .. } => Arc::new(PostgresStore::open(url).await?),
+        })
+    }
 }
 
 impl fmt::Display for Books {

@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use alloy_primitives::{Address, B256, U256};
 use anyhow::anyhow;
 use groat_core::reason::printable;
-use groat_core::{Network, Price};
+use groat_core::{Amount, Network, Price};
+use groat_facilitator::http::Caller;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -41,9 +43,22 @@ pub(crate) struct ChainConfig {
     /// Payees to settle for; empty means anybody.
     #[serde(default)]
     pub(crate) pay_to: Vec<Spanned<String>>,
+    /// The least that is settled of a token.
+    #[serde(default)]
+    pub(crate) min_prices: Vec<MinPriceConfig>,
     /// Factories whose wallets may be deployed with their first payment (ERC-6492); empty means none.
     #[serde(default)]
     pub(crate) factories: Vec<Spanned<String>>,
+}
+
+/// `min_prices = [{ asset = "0x…", units = "1000" }]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MinPriceConfig {
+    /// The token.
+    pub(crate) asset: Spanned<String>,
+    /// Atomic units.
+    pub(crate) units: Spanned<String>,
 }
 
 /// `[facilitator]`
@@ -54,6 +69,30 @@ pub(crate) struct FacilitatorConfig {
     pub(crate) listen: Option<SocketAddr>,
     /// The book: an SQLite file, or the URL of a PostgreSQL database.
     pub(crate) store: Option<Spanned<String>>,
+    /// Who may ask; empty means everybody on this machine.
+    #[serde(default)]
+    pub(crate) api_keys: Vec<ApiKeyConfig>,
+}
+
+/// `[[facilitator.api_keys]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApiKeyConfig {
+    /// Whose key it is.
+    pub(crate) name: Spanned<String>,
+    /// The digest of the key, in hex; the key itself stands nowhere.
+    pub(crate) sha256: Spanned<String>,
+    /// Chains that it is good for; empty means all.
+    #[serde(default)]
+    pub(crate) networks: Vec<Spanned<String>>,
+    /// Tokens; empty means all.
+    #[serde(default)]
+    pub(crate) assets: Vec<Spanned<String>>,
+    /// Payees; empty means all.
+    #[serde(default)]
+    pub(crate) pay_to: Vec<Spanned<String>>,
+    /// Gas that may be spent for it in a day; none means any.
+    pub(crate) gas_per_day: Option<Spanned<u64>>,
 }
 
 /// `[gate]`
@@ -72,6 +111,8 @@ pub(crate) struct GateConfig {
     pub(crate) network: Option<Spanned<String>>,
     /// URL of a facilitator; without it the gate settles by itself on `[[chain]]`.
     pub(crate) facilitator: Option<Spanned<String>>,
+    /// The environment variable with the API key for that facilitator.
+    pub(crate) facilitator_key_env: Option<Spanned<String>>,
     /// The book: an SQLite file, or the URL of a PostgreSQL database.
     pub(crate) store: Option<Spanned<String>>,
     /// What costs what.
@@ -132,7 +173,9 @@ impl Config {
                 .chain(&chain.pay_to)
                 .chain(&chain.factories)
                 .try_for_each(|account| source.account(account).map(drop))?;
+            source.min_prices(chain)?;
         }
+        self.callers(source)?;
         let gate = &self.gate;
         gate.network.iter().try_for_each(|network| source.network(network).map(drop))?;
         gate.pay_to.iter().try_for_each(|account| source.account(account).map(drop))?;
@@ -143,6 +186,20 @@ impl Config {
             })?;
         }
         Ok(())
+    }
+
+    /// Who may ask the facilitator.
+    pub(crate) fn callers(&self, source: &Source) -> anyhow::Result<Vec<Caller>> {
+        let mut callers: Vec<Caller> = Vec::new();
+        for key in &self.facilitator.api_keys {
+            let caller = source.caller(key)?;
+            if callers.iter().any(|known| known.name == caller.name || known.digest == caller.digest) {
+                let mend = "give every caller a name and a key of its own";
+                return Err(source.wrong(Some(key.name.span()), "two API keys are the same", mend));
+            }
+            callers.push(caller);
+        }
+        Ok(callers)
     }
 }
 
@@ -177,7 +234,7 @@ impl Source {
         })
     }
 
-    pub(crate) fn account(&self, text: &Spanned<String>) -> anyhow::Result<alloy_primitives::Address> {
+    pub(crate) fn account(&self, text: &Spanned<String>) -> anyhow::Result<Address> {
         groat_chain_evm::account::parse(text.get_ref()).ok_or_else(|| {
             let what = format!("`{}` is not an account", text.get_ref());
             self.wrong(
@@ -185,6 +242,50 @@ impl Source {
                 &what,
                 "write 0x and 40 hex digits, with the right checksum when in mixed case",
             )
+        })
+    }
+
+    /// The least that is settled of each token.
+    pub(crate) fn min_prices(&self, chain: &ChainConfig) -> anyhow::Result<Vec<(Address, U256)>> {
+        let entry = |least: &MinPriceConfig| {
+            let units: Amount = least.units.get_ref().parse().map_err(|_| {
+                let what = format!("`{}` is not a number of atomic units", least.units.get_ref());
+                self.wrong(
+                    Some(least.units.span()),
+                    &what,
+                    "write it like \"1000\", a tenth of a cent of USDC",
+                )
+            })?;
+            Ok((self.account(&least.asset)?, units.as_u256()))
+        };
+        chain.min_prices.iter().map(entry).collect()
+    }
+
+    fn caller(&self, key: &ApiKeyConfig) -> anyhow::Result<Caller> {
+        let mut digest = B256::ZERO;
+        // The text is not quoted: it may be the key itself, put into the wrong place.
+        alloy_primitives::hex::decode_to_slice(key.sha256.get_ref(), digest.as_mut_slice()).map_err(
+            |_| {
+                let mend = "paste the block that `groat facilitator key new NAME` prints";
+                self.wrong(Some(key.sha256.span()), "this is not the SHA-256 of an API key", mend)
+            },
+        )?;
+        let accounts = |list: &[Spanned<String>]| {
+            list.iter()
+                .map(|text| Ok(groat_chain_evm::account::text(self.account(text)?)))
+                .collect::<anyhow::Result<Vec<_>>>()
+        };
+        if let Some(gas) = key.gas_per_day.as_ref().filter(|gas| *gas.get_ref() < Caller::GAS_PER_DAY_MIN) {
+            let mend = format!("write {} or more, or leave it out", Caller::GAS_PER_DAY_MIN);
+            return Err(self.wrong(Some(gas.span()), "with so little gas no payment is settled", &mend));
+        }
+        Ok(Caller {
+            name: printable(key.name.get_ref(), 64),
+            digest: digest.0,
+            networks: key.networks.iter().map(|text| self.network(text)).collect::<anyhow::Result<_>>()?,
+            assets: accounts(&key.assets)?,
+            pay_to: accounts(&key.pay_to)?,
+            gas_per_day: key.gas_per_day.as_ref().map(|gas| *gas.get_ref()),
         })
     }
 
@@ -219,6 +320,15 @@ mod tests {
 
     #[test]
     fn m02_m03_m09_a_mistake_names_file_line_what_and_how_to_mend() {
+        let digest = "ab".repeat(32);
+        let min_price = |units: &str| {
+            let least =
+                format!("{{ asset = \"0x70997970C51812dc3A010C7d01b50e0d17dc79C8\", units = \"{units}\" }}");
+            format!("[[chain]]\nnetwork = \"base\"\nrpc = \"http://x\"\nmin_prices = [{least}]\n")
+        };
+        let api_key = |sha256: &str, more: &str| {
+            format!("[[facilitator.api_keys]]\nname = \"shop\"\nsha256 = \"{sha256}\"\n{more}")
+        };
         for (text, start, part) in [
             ("[gate]\nupstraem = \"http://x\"\n", "/groat.toml:2: ", "unknown field `upstraem`"),
             ("[gate]\npay_to = \"0x12\"\n", "/groat.toml:2: ", "`0x12` is not an account; write 0x"),
@@ -230,10 +340,24 @@ mod tests {
             ("[gate\n", "/groat.toml:1: ", ""),
             ("[gate]\nnetwork = \"\\u001b[2J\\nb\"\n", "/groat.toml:2: ", "` [2J b` is not a network"),
             ("[[chain]]\nrpc = \"http://x\"\n", "/groat.toml:1: ", "missing field `network`"),
+            (&min_price("1e3"), "/groat.toml:4: ", "`1e3` is not a number of atomic units; write it like"),
+            (&min_price("$0.01"), "/groat.toml:4: ", "`$0.01` is not a number of atomic units"),
+            (
+                &api_key("groat_secret", ""),
+                "/groat.toml:3: ",
+                "not the SHA-256 of an API key; paste the block",
+            ),
+            (&api_key(&digest, "gas_per_day = 99999\n"), "/groat.toml:4: ", "write 100000 or more"),
+            (&api_key(&digest, "pay_to = [\"0x12\"]\n"), "/groat.toml:4: ", "`0x12` is not an account"),
+            (
+                &api_key(&digest, &api_key(&"cd".repeat(32), "")),
+                "/groat.toml:5: ",
+                "two API keys are the same",
+            ),
         ] {
             let message = mistake(text);
             assert!(message.starts_with(start) && message.contains(part), "{message}");
-            assert!(!message.contains('\n'), "{message}");
+            assert!(!message.contains('\n') && !message.contains("secret"), "{message}");
         }
     }
 }

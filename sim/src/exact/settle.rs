@@ -232,7 +232,7 @@ impl Settler for Exact {
             block: receipt.block,
             block_hash: format!("{:#x}", receipt.block_hash),
         });
-        Ok(Look { mined, outcomes, head: later.number })
+        Ok(Look { mined, outcomes, gas: 0, head: later.number })
     }
 
     async fn standing(&self, _network: &Network, mined: &Mined) -> Result<Standing, Trouble> {

@@ -7,7 +7,7 @@ mod known;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use alloy_primitives::{Address, U64};
+use alloy_primitives::{Address, U64, U256};
 use groat_core::{Fault, Network};
 
 pub(crate) use self::fold::{Facts, question};
@@ -32,6 +32,8 @@ pub struct ChainLimits {
     pub assets: Vec<Address>,
     /// Payees that may be paid; empty means anybody.
     pub pay_to: Vec<Address>,
+    /// The least that is settled of a token, in atomic units.
+    pub min_prices: Vec<(Address, U256)>,
     /// Factories whose wallets may be deployed with their first payment (ERC-6492); empty means none.
     pub factories: Vec<Address>,
     /// Gas for one settlement of a plain account.
@@ -55,6 +57,7 @@ impl Default for ChainLimits {
         Self {
             assets: Vec::new(),
             pay_to: Vec::new(),
+            min_prices: Vec::new(),
             factories: Vec::new(),
             gas_max: 250_000,
             gas_contract_max: 400_000,

@@ -46,6 +46,10 @@ pub(super) fn check(
     let proof = Proof::read(&payment.proof)?;
     let pay_to = account::parse(&offer.pay_to).ok_or(Reason::InvalidRequirements)?;
     payee_allowed(pay_to, domain.asset, limits, signers)?;
+    let amount = offer.amount.as_u256();
+    if limits.min_prices.iter().any(|(asset, least)| *asset == domain.asset && amount < *least) {
+        return Err(Reason::PriceBelowMinimum);
+    }
     if signers.contains(&proof.authorization.from) {
         return Err(Reason::PayerNotAllowed);
     }
@@ -64,7 +68,7 @@ pub(super) fn check(
         _ => false,
     };
     let terms = terms_fit(&proof, offer, pay_to, limits, now);
-    Ok(Checked { amount: offer.amount.as_u256(), proof, domain, digest, ecdsa_fits, terms })
+    Ok(Checked { amount, proof, domain, digest, ecdsa_fits, terms })
 }
 
 /// The signed domain: from our own table where the token is known, else from the seller's offer (threat row E02).

@@ -30,11 +30,6 @@ pub(super) async fn look(chain: &Chain, riders: &[Rider], attempts: &[Attempt]) 
         }
         None => riders.iter().map(|_| Told::Nothing).collect(),
     };
-    let mined = receipt.as_ref().map(|receipt| Mined {
-        transaction: receipt.transaction_hash.to_string(),
-        block: receipt.block_number.to::<u64>(),
-        block_hash: receipt.block_hash.to_string(),
-    });
     if let Some(receipt) = &receipt
         && told.iter().all(|told| matches!(told, Told::End(_)))
     {
@@ -42,7 +37,7 @@ pub(super) async fn look(chain: &Chain, riders: &[Rider], attempts: &[Attempt]) 
         if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Landed(_))) {
             learn(chain, receipt, riders);
         }
-        return Ok(Look { mined, outcomes, head: receipt.block_number.to::<u64>() });
+        return Ok(seen(Some(receipt), outcomes, receipt.block_number.to::<u64>()));
     }
     let asked: Vec<_> = riders
         .iter()
@@ -66,7 +61,22 @@ pub(super) async fn look(chain: &Chain, riders: &[Rider], attempts: &[Attempt]) 
         position += 1;
         outcomes.push(rest(chain, rider, told, used, states.facts.time).await?);
     }
-    Ok(Look { mined, outcomes, head: states.facts.number })
+    let landed = |outcome: &Outcome| matches!(outcome, Outcome::Landed(settled) if !settled.by_other);
+    if receipt.is_none() && outcomes.iter().any(landed) {
+        // A block came between two of our questions.
+        let receipt = mined(chain, attempts).await?;
+        return Ok(seen(receipt.as_ref(), outcomes, states.facts.number));
+    }
+    Ok(seen(receipt.as_ref(), outcomes, states.facts.number))
+}
+
+fn seen(receipt: Option<&TxReceipt>, outcomes: Vec<Outcome>, head: u64) -> Look {
+    let mined = receipt.map(|receipt| Mined {
+        transaction: receipt.transaction_hash.to_string(),
+        block: receipt.block_number.to::<u64>(),
+        block_hash: receipt.block_hash.to_string(),
+    });
+    Look { mined, outcomes, gas: receipt.map_or(0, |receipt| receipt.gas_used.to::<u64>()), head }
 }
 
 /// The receipt of the one attempt that is in a block.
@@ -129,6 +139,8 @@ fn tell(receipt: &TxReceipt, index: &Index, rider: &Rider) -> Told {
         Some(at) => Told::End(judge_logs(receipt, *at, rider.asset, authorization)),
         // Its call has failed, and the others went on.
         None if receipt.to == Some(MULTICALL3) && !rider.alone => Told::Reverted(transaction),
+        // The nonce was spent for nothing (`transaction::void`), and no token was called.
+        None if receipt.to.is_some() && receipt.to == receipt.from => Told::Reverted(transaction),
         None => Told::Silent(transaction),
     }
 }

@@ -4,11 +4,15 @@
 //! Each is a pure state machine; [`Aggregate::apply`] is the only way a state changes, and an event that does not fit
 //! is refused with `None` instead of being ignored.
 
+mod event;
+mod gas_day;
 mod purchase;
 mod sale;
 mod settlement;
 mod slot;
 
+pub use event::{EventKind, PaymentEvent};
+pub use gas_day::{GasDay, GasDayEvent};
 pub use purchase::{Purchase, PurchaseEvent, PurchaseState, SignedPayment};
 pub use sale::{Answer, Sale, SaleEvent, SaleState};
 pub use settlement::{Settled, Settlement, SettlementEvent, SettlementState};
@@ -34,12 +38,24 @@ pub enum Book {
     Lanes,
     /// Gates that share a book of sales, by name: whether they live.
     Gates,
+    /// What somebody has to hear of the facilitator's payments, by number.
+    Events,
+    /// Gas that was set aside for callers of the facilitator: `day/caller`.
+    Budgets,
 }
 
 impl Book {
     /// Every book, for stores that prepare one table for each.
-    pub const ALL: [Self; 6] =
-        [Self::Purchases, Self::Sales, Self::Settlements, Self::Nonces, Self::Lanes, Self::Gates];
+    pub const ALL: [Self; 8] = [
+        Self::Purchases,
+        Self::Sales,
+        Self::Settlements,
+        Self::Nonces,
+        Self::Lanes,
+        Self::Gates,
+        Self::Events,
+        Self::Budgets,
+    ];
 
     /// Its table name.
     pub const fn table(self) -> &'static str {
@@ -50,6 +66,8 @@ impl Book {
             Self::Nonces => "nonces",
             Self::Lanes => "lanes",
             Self::Gates => "gates",
+            Self::Events => "events",
+            Self::Budgets => "budgets",
         }
     }
 }

@@ -64,9 +64,16 @@ pub struct Settlement {
     /// Whether no other payment may share its transaction.
     #[serde(default)]
     pub alone: bool,
+    /// Gas that was spent for it, its share of each transaction that was mined.
+    #[serde(default)]
+    pub gas: u64,
     /// Whether it was ever said that the money has moved. If it turns out that it has not, somebody must be told.
     #[serde(default)]
     pub told: bool,
+    /// Whether that was said and is not true: a reorganisation undid it, and what was sent came to nothing. Each change
+    /// is an [event](super::PaymentEvent).
+    #[serde(default)]
+    pub reverted: bool,
     /// The payment as it came, to go on with after a crash.
     pub payment: Payment,
     /// The offer it pays.
@@ -141,6 +148,11 @@ impl Aggregate for Settlement {
     fn apply(mut self, event: SettlementEvent, _now: Timestamp) -> Option<Self> {
         use SettlementEvent as E;
         use SettlementState as S;
+        match &event {
+            E::Confirm(_) => self.reverted = false,
+            E::Fail { .. } | E::Abandon => self.reverted = self.told,
+            E::Submit { .. } | E::Reorganise { .. } => {}
+        }
         self.state = match (self.state, event) {
             // From nowhere else: a second live nonce for one payment could move the money twice (invariant I1).
             (S::Released, E::Submit { slot, transaction }) => S::Submitted { slot, transaction },

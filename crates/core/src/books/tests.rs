@@ -54,7 +54,9 @@ fn settlement() -> Settlement {
         payment: payment(),
         offer: offer(),
         alone: false,
+        gas: 0,
         told: false,
+        reverted: false,
         state: SettlementState::Released,
     }
 }
@@ -186,6 +188,45 @@ fn i1_i7_no_history_gives_one_settlement_two_live_nonces_or_takes_money_back_wit
         }
     });
     assert!(seen > 100);
+}
+
+#[test]
+fn i7_whoever_was_told_that_it_is_settled_hears_every_change_of_that() {
+    use SettlementEvent as E;
+    let events = [
+        submit(1),
+        E::Confirm(settled()),
+        E::Fail { reason: Reason::Expired, transaction: None },
+        E::Abandon,
+        E::Reorganise { slot: "eip155:84532/0x9/1".into(), transaction: "0xa".into() },
+    ];
+    let mut reverted = 0;
+    walk(&settlement(), &events, 7, &mut |at: &Settlement, path| {
+        let mut before = settlement();
+        let mut heard = Vec::new();
+        for &index in path {
+            let after = before.clone().apply(events[index].clone(), Timestamp(5)).unwrap();
+            if matches!(after.state, SettlementState::Settled(_)) && !before.told {
+                heard.push(EventKind::Settled);
+            }
+            heard.extend(PaymentEvent::of(&before, &after, Timestamp(5)).map(|event| event.kind));
+            before = after;
+        }
+        // Its answer and the events together never say the same twice, and the last of them is true.
+        assert!(heard.windows(2).all(|pair| pair[0] != pair[1]), "{path:?} {heard:?}");
+        let expected = match &at.state {
+            SettlementState::Settled(_) => Some(&EventKind::Settled),
+            SettlementState::Failed { .. } | SettlementState::Released if at.told => {
+                Some(&EventKind::Reverted)
+            }
+            // Under way again: nobody knows yet.
+            _ => heard.last(),
+        };
+        assert_eq!(heard.last(), expected, "{path:?}");
+        assert_eq!(at.reverted, heard.last() == Some(&EventKind::Reverted), "{path:?}");
+        reverted += usize::from(at.reverted);
+    });
+    assert!(reverted > 20);
 }
 
 #[test]

@@ -181,6 +181,8 @@ pub struct Look {
     pub mined: Option<Mined>,
     /// Of each payment.
     pub outcomes: Vec<Outcome>,
+    /// Gas that the transaction in the block took; 0 without one.
+    pub gas: u64,
     /// The newest block at the time.
     pub head: u64,
 }

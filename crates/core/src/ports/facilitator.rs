@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
-use crate::books::SettlementState;
+use crate::books::{PaymentEvent, SettlementState};
 use crate::verified::Claim;
 use crate::{Failure, Fault, Network, Offer, Payment, PaymentId, Receipt, Timestamp};
 
@@ -50,6 +50,10 @@ pub struct PaymentStatus {
     pub amount: crate::Amount,
     /// After this the authorization is dead.
     pub valid_until: Timestamp,
+    /// Gas that was spent for it.
+    pub gas: u64,
+    /// Whether it was told as settled and a reorganisation has undone that.
+    pub reverted: bool,
     /// Where it stands.
     pub state: SettlementState,
 }
@@ -68,4 +72,9 @@ pub trait Facilitator: Send + Sync {
 
     /// What is known of a payment.
     async fn status(&self, id: &PaymentId) -> Result<Option<PaymentStatus>, Fault>;
+
+    /// What has to be heard although nobody asks: the events after this number, oldest first.
+    async fn events(&self, _after: u64, _count_max: usize) -> Result<Vec<PaymentEvent>, Fault> {
+        Err(Fault::unavailable("facilitator", "its events cannot be asked for here"))
+    }
 }

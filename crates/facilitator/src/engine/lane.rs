@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use groat_core::books::{Aggregate, Attempt, Book, Settlement, SettlementEvent, Slot, SlotState};
+use groat_core::books::{
+    Aggregate, Attempt, Book, PaymentEvent, Settlement, SettlementEvent, Slot, SlotState,
+};
 use groat_core::ports::{Expect, Outcome, Place as NoncePlace, Settler, Write};
 use groat_core::{Failure, Fault, Network, PaymentId, Reason};
 use groat_failpoints::{pause, reach};
@@ -24,10 +26,10 @@ use super::watch::Watch;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Lane {
     /// The nonce of the next transaction.
-    next: u64,
+    pub(super) next: u64,
     /// Somebody else uses the account: nothing more is signed until a person has looked.
     #[serde(default)]
-    halted: bool,
+    pub(super) halted: bool,
 }
 
 /// Lanes per page of a scan.
@@ -113,7 +115,6 @@ impl Engine {
             matches!(&failure, Failure::Refused(refusal) if refusal.reason == Reason::NonceAlreadyUsed);
         let payer = job.settlement.payer.clone();
         if !used {
-            self.report(&job.settlement);
             return job.landing.end(Err(failure.by(&payer)));
         }
         let end = match self.paid_already(settler, &job, by_us_only).await {
@@ -141,11 +142,20 @@ impl Engine {
             Some(Outcome::Reverted { .. }) | None => return Ok(None),
         };
         let Some(next) = settlement.clone().apply(event, self.now()) else { return Ok(None) };
-        if self.0.journal.commit(vec![self.stage(*version, settlement, &next)]).await? {
+        let news = self.number(PaymentEvent::of(settlement, &next, self.now()).into_iter().collect()).await?;
+        let mut writes = vec![self.stage(*version, settlement, &next)];
+        writes.extend(news.writes(self));
+        if self.0.journal.commit(writes).await? {
+            news.tell();
             return Ok(ended(&next));
         }
-        let there = self.0.journal.load(&settlement.id.to_string()).await?;
-        Ok(there.and_then(|entry| ended(&entry.record)))
+        match self.0.journal.load(&settlement.id.to_string()).await? {
+            // Another event took the number: nothing is known against this payment.
+            Some(entry) if Some(entry.version) == *version => {
+                Err(Fault::unavailable("store", "too many write at once"))
+            }
+            there => Ok(there.and_then(|entry| ended(&entry.record))),
+        }
     }
 
     fn stage(&self, version: Option<u64>, from: &Settlement, to: &Settlement) -> Write {
@@ -190,6 +200,16 @@ impl Engine {
         }
     }
 
+    /// The lane as it lies in the book.
+    pub(super) async fn written_lane(
+        &self,
+        network: &Network,
+        signer: &str,
+    ) -> Result<Option<(Expect, Lane)>, Fault> {
+        let record = self.0.store.get(Book::Lanes, &lane_key(network, signer)).await?;
+        record.map(|record| Ok((Expect::Version(record.version), read(&record.body)?))).transpose()
+    }
+
     /// A new lane begins where the chain says.
     async fn lane(
         &self,
@@ -197,8 +217,8 @@ impl Engine {
         network: &Network,
         signer: &str,
     ) -> Result<(Expect, Lane), Fault> {
-        Ok(match self.0.store.get(Book::Lanes, &lane_key(network, signer)).await? {
-            Some(record) => (Expect::Version(record.version), read(&record.body)?),
+        Ok(match self.written_lane(network, signer).await? {
+            Some(written) => written,
             None => {
                 let next = settler.chain_nonce(network, signer).await?;
                 (Expect::Absent, Lane { next, halted: false })
@@ -273,7 +293,8 @@ impl Engine {
                     None if entry.record.slot().is_some() => self.follow(&entry.record, job.landing).await,
                     None => {
                         job.version = Some(entry.version);
-                        job.settlement.state = entry.record.state;
+                        let Settlement { gas, told, reverted, state, .. } = entry.record;
+                        job.settlement = Settlement { gas, told, reverted, state, ..job.settlement };
                         mine.push(job);
                     }
                 },
@@ -306,7 +327,7 @@ impl Engine {
     }
 
     /// Sets an idle signer to work on what was given back.
-    fn wake(&self, queue: &Arc<Queue>) {
+    pub(super) fn wake(&self, queue: &Arc<Queue>) {
         if let Some(signer) = queue.rouse() {
             tokio::spawn(self.clone().work(Arc::clone(queue), signer));
         }
@@ -370,11 +391,11 @@ fn impossible() -> Fault {
     Fault::garbled("store", "an event does not fit the record")
 }
 
-fn lane_key(network: &Network, signer: &str) -> String {
+pub(super) fn lane_key(network: &Network, signer: &str) -> String {
     format!("{network}/{signer}")
 }
 
-fn write_lane(key: &str, expect: Expect, lane: Lane) -> Result<Write, Fault> {
+pub(super) fn write_lane(key: &str, expect: Expect, lane: Lane) -> Result<Write, Fault> {
     let body = serde_json::to_string(&lane).map_err(|error| Fault::garbled("store", error))?;
     let state = if lane.halted { "halted" } else { "open" };
     Ok(Write { book: Book::Lanes, key: key.to_owned(), expect, state, is_final: false, body })

@@ -7,8 +7,10 @@
 mod exposure;
 mod flights;
 mod lane;
+mod news;
 mod queue;
 mod recent;
+mod resume;
 mod terms;
 mod watch;
 
@@ -17,7 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use groat_core::books::{Settlement, SettlementState, Slot};
+use groat_core::books::{PaymentEvent, Settlement, SettlementState, Slot};
 use groat_core::ports::{Clock, Facilitator, Kind, PaymentStatus, Settler, Store, Supported};
 use groat_core::{
     Claim, Failure, Fault, Network, Offer, Payment, PaymentId, Reason, Receipt, Timestamp, Verified,
@@ -27,10 +29,13 @@ use groat_store::{Entry, Journal};
 
 use exposure::Room;
 use flights::{Flight, Flights, Landing};
+use news::Outbox;
 use queue::Queues;
 use recent::Recent;
 use terms::{ended, same_terms};
 use watch::{Watch, Watched};
+
+pub use resume::{ChainNonces, LaneStatus, ResumeError, Resumed};
 
 /// How patient the engine is.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +77,7 @@ struct Inner {
     store: Arc<dyn Store>,
     journal: Journal<Settlement>,
     slots: Journal<Slot>,
+    outbox: Outbox,
     queues: Queues,
     flights: Flights,
     watched: Watched,
@@ -95,6 +101,7 @@ impl Engine {
             settlers,
             journal: Journal::new(Arc::clone(&store)),
             slots: Journal::new(Arc::clone(&store)),
+            outbox: Outbox::new(Journal::new(Arc::clone(&store))),
             store,
             queues: Queues::new(options.in_flight_max),
             flights: Flights::default(),
@@ -139,7 +146,7 @@ impl Engine {
                 continue;
             }
             match self.catch_up(settler.as_ref(), &network, &signer, has_started).await {
-                Ok(false) => {}
+                Ok(false) => self.heed_lane(settler, &network, &signer).await?,
                 Ok(true) if has_started => self.0.queues.of(settler, &network).halt(&signer),
                 Ok(true) => self.0.is_restored.store(true, Ordering::Relaxed),
                 Err(fault) => tracing::warn!(%network, signer, %fault, "cannot compare nonces"),
@@ -247,18 +254,12 @@ impl Engine {
             valid_until: claim.valid_until,
             held_at: self.now(),
             alone: claim.alone,
+            gas: 0,
             told: false,
+            reverted: false,
             payment: payment.clone(),
             offer,
             state: SettlementState::Released,
-        }
-    }
-
-    /// It was said that the money has moved, and it has not: a reorganisation undid it, and nothing could bring it back.
-    fn report(&self, record: &Settlement) {
-        if record.told {
-            tracing::error!(payment = %record.id, payer = record.payer, "payment.reverted: told as settled, and undone");
-            metrics::counter!("groat_payments_reverted_total").increment(1);
         }
     }
 
@@ -285,22 +286,23 @@ impl Engine {
 
     /// A seat in the flight of a payment: by the book first, and by the chain when the book does not know it.
     async fn board(&self, id: PaymentId, payment: &Payment, offer: &Offer) -> Result<Flight, Failure> {
-        let Some(Entry { version, record }) = self.0.journal.load(&id.to_string()).await? else {
+        let Some(entry) = self.0.journal.load(&id.to_string()).await? else {
             return self.begin(id, payment, offer, None).await;
         };
+        let record = &entry.record;
         let settler = self.settler(&offer.scheme, &offer.network)?;
         if !same_terms(record.amount, &record.pay_to, offer, settler.as_ref()) {
             return Err(Reason::AmountMismatch.into());
         }
-        if let Some(end) = ended(&record) {
-            return Ok(Flight::over(&record, end));
+        if let Some(end) = ended(record) {
+            return Ok(Flight::over(record, end));
         }
         if record.slot().is_none() {
-            return self.begin(id, payment, offer, Some(version)).await;
+            return self.begin(id, payment, offer, Some(entry)).await;
         }
-        let (flight, landing) = self.0.flights.join_or_start(&record)?;
+        let (flight, landing) = self.0.flights.join_or_start(record)?;
         if let Some(landing) = landing {
-            self.follow(&record, landing).await;
+            self.follow(record, landing).await;
         }
         Ok(flight)
     }
@@ -311,14 +313,19 @@ impl Engine {
         id: PaymentId,
         payment: &Payment,
         offer: &Offer,
-        version: Option<u64>,
+        known: Option<Entry<Settlement>>,
     ) -> Result<Flight, Failure> {
+        let version = known.as_ref().map(|entry| entry.version);
+        // What was said of it stays said.
+        let (told, reverted, gas) = known
+            .map_or((false, false, 0), |entry| (entry.record.told, entry.record.reverted, entry.record.gas));
         let settler = self.settler(&offer.scheme, &offer.network)?;
         let queue = self.0.queues.of(settler, &offer.network);
         match self.admit(id, payment, offer).await {
             Ok(verified) => {
                 reach("KP3");
-                let (flight, landing) = self.0.flights.join_or_start(&self.held(verified, payment))?;
+                let held = Settlement { told, reverted, gas, ..self.held(verified, payment) };
+                let (flight, landing) = self.0.flights.join_or_start(&held)?;
                 if let Some(landing) = landing {
                     self.enqueue(&queue, landing.record().clone(), version, landing);
                 }
@@ -332,6 +339,7 @@ impl Engine {
                 let Some(record) = seen.or_else(|| self.forgotten(id, payment, offer, &refusal)) else {
                     return Err(Failure::Refused(refusal));
                 };
+                let record = Settlement { told, reverted, gas, ..record };
                 let (flight, landing) = self.0.flights.join_or_start(&record)?;
                 if let Some(landing) = landing {
                     let job = queue::Job {
@@ -371,7 +379,9 @@ impl Engine {
             valid_until,
             held_at: self.now(),
             alone: false,
+            gas: 0,
             told: false,
+            reverted: false,
             payment: payment.clone(),
             offer: offer.clone(),
             state: SettlementState::Released,
@@ -413,7 +423,8 @@ impl Facilitator for Engine {
     }
 
     async fn verify(&self, payment: &Payment, offer: &Offer) -> Result<Claim, Failure> {
-        let (key, _) = self.settler(&offer.scheme, &offer.network)?.key(payment, offer)?;
+        let settler = self.settler(&offer.scheme, &offer.network)?;
+        let (key, _) = settler.key(payment, offer)?;
         let verified = self.admit(key.id(), payment, offer).await?;
         // On chain a submitted payment still looks good; the book knows better.
         if let Some(entry) = self.0.journal.load(&key.id().to_string()).await? {
@@ -427,6 +438,11 @@ impl Facilitator for Engine {
             if let Some(reason) = reason {
                 return Err(Failure::from(reason).by(&verified.claim().payer));
             }
+        }
+        // Told before anybody does work for what could not be settled.
+        if self.0.queues.of(settler, &offer.network).is_stopped() {
+            let why = format!("every signer on {} is halted", offer.network);
+            return Err(Fault::unavailable("signer", why).into());
         }
         let claim = verified.claim().clone();
         self.0.recent.remember(self.held(verified, payment), self.now());
@@ -470,7 +486,14 @@ impl Facilitator for Engine {
             asset: record.asset,
             amount: record.amount,
             valid_until: record.valid_until,
+            gas: record.gas,
+            reverted: record.reverted,
             state: record.state,
         }))
+    }
+
+    async fn events(&self, after: u64, count_max: usize) -> Result<Vec<PaymentEvent>, Fault> {
+        let page = self.0.outbox.journal.scan_all(Some(&PaymentEvent::key_of(after)), count_max).await?;
+        Ok(page.into_iter().map(|entry| entry.record).collect())
     }
 }

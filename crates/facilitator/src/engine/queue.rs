@@ -116,9 +116,7 @@ impl Queue {
             let due = {
                 let mut state = lock(&self.state);
                 let Some(first) = state.jobs.front() else {
-                    if !state.halted.iter().any(|halted| halted == signer) {
-                        state.idle.push(signer.to_owned());
-                    }
+                    state.rest(signer);
                     return None;
                 };
                 let due = first.since + self.linger(signer);
@@ -158,6 +156,18 @@ impl Queue {
         lock(&self.state).halted.iter().any(|halted| halted == signer)
     }
 
+    /// Whether nobody is left who may submit.
+    pub(super) fn is_stopped(&self) -> bool {
+        lock(&self.state).halted.len() == self.places.len()
+    }
+
+    /// Takes a halted signer to work again.
+    pub(super) fn resume(&self, signer: &str) {
+        let mut state = lock(&self.state);
+        state.halted.retain(|halted| halted != signer);
+        state.rest(signer);
+    }
+
     /// Takes a signer out of work. Without any left, nobody waits in vain.
     pub(super) fn halt(&self, signer: &str) {
         let stranded = {
@@ -183,6 +193,13 @@ impl Queue {
 const LINGER: Duration = Duration::from_micros(500);
 
 impl State {
+    /// A signer has nothing to do.
+    fn rest(&mut self, signer: &str) {
+        if !self.halted.iter().chain(&self.idle).any(|known| known == signer) {
+            self.idle.push(signer.to_owned());
+        }
+    }
+
     /// The first payment, and those that may share its transaction.
     fn next(&mut self, count_max: usize) -> Vec<Job> {
         let mut taken: Vec<Job> = self.jobs.pop_front().into_iter().collect();

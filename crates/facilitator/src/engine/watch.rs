@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use groat_core::books::{
-    Aggregate, Attempt, Mined, Settled, Settlement, SettlementEvent, SettlementState, Slot, SlotEvent,
-    SlotState,
+    Aggregate, Attempt, Mined, PaymentEvent, Settled, Settlement, SettlementEvent, SettlementState, Slot,
+    SlotEvent, SlotState,
 };
 use groat_core::ports::{Look, Outcome, Place as NoncePlace, Replacement, Standing, Write};
 use groat_core::{Failure, Fault, PaymentId, Reason, Refusal};
@@ -144,7 +144,8 @@ impl Watch {
     async fn look(&mut self) -> Result<(), Fault> {
         let attempts = &self.slot.record.attempts;
         let look = self.queue.settler.look(&self.queue.network, &self.records, attempts).await?;
-        let Look { mined, outcomes, head } = look;
+        let Look { mined, outcomes, gas, head } = look;
+        let share = gas / u64::try_from(self.slot.record.payments.len()).unwrap_or(u64::MAX).max(1);
         let now = self.engine.now();
         let mut writes = Vec::new();
         let (mut slot, is_absent) = (None, mined.is_none());
@@ -160,7 +161,7 @@ impl Watch {
             self.reorganise(&gone).await?;
             return Ok(());
         }
-        let mut changed = Vec::new();
+        let (mut changed, mut events) = (Vec::new(), Vec::new());
         for (index, outcome) in outcomes.into_iter().enumerate() {
             let Some((record, version)) = self.records.get(index).zip(self.versions.get(index)) else {
                 break;
@@ -177,18 +178,23 @@ impl Watch {
                 }
                 Outcome::Reverted { transaction } => (SettlementEvent::Abandon, Some(transaction)),
             };
-            let Some(next) = record.clone().apply(event, now) else { continue };
+            let Some(mut next) = record.clone().apply(event, now) else { continue };
+            next.gas = next.gas.saturating_add(share);
             let entry = Entry { version: *version, record: record.clone() };
             writes.push(self.engine.0.journal.stage(&entry, &next));
+            events.extend(PaymentEvent::of(record, &next, now));
             changed.push((Entry { version: version + 1, record: next }, reverted));
         }
         if writes.is_empty() {
             return self.tend(head).await;
         }
+        let news = self.engine.number(events).await?;
+        writes.extend(news.writes(&self.engine));
         if !self.engine.0.journal.commit(writes).await? {
             return self.reload().await;
         }
         reach("KP13");
+        news.tell();
         if let Some(record) = slot {
             self.place = None;
             self.slot = Entry { version: self.slot.version + 1, record };
@@ -213,9 +219,6 @@ impl Watch {
                 && settled.by_other
             {
                 self.elsewhere.push((entry.record.id, block_of(settled)));
-            }
-            if matches!(entry.record.state, SettlementState::Failed { .. }) {
-                self.engine.report(&entry.record);
             }
             match (ended(&entry.record), reverted) {
                 (Some(end), _) => self.engine.0.flights.end(&entry.record.id, end),
@@ -320,16 +323,20 @@ impl Watch {
         let now = self.engine.now();
         let Some(next) = self.slot.record.clone().apply(SlotEvent::Lose, now) else { return Ok(()) };
         let mut writes = vec![self.engine.0.slots.stage(&self.slot, &next)];
-        let mut freed = Vec::new();
+        let (mut freed, mut events) = (Vec::new(), Vec::new());
         for (record, version) in self.records.iter().zip(&self.versions) {
             let Some(next) = record.clone().apply(SettlementEvent::Abandon, now) else { continue };
             let entry = Entry { version: *version, record: record.clone() };
             writes.push(self.engine.0.journal.stage(&entry, &next));
+            events.extend(PaymentEvent::of(record, &next, now));
             freed.push(Entry { version: version + 1, record: next });
         }
+        let news = self.engine.number(events).await?;
+        writes.extend(news.writes(&self.engine));
         if !self.engine.0.journal.commit(writes).await? {
             return self.reload().await;
         }
+        news.tell();
         let signer = self.slot.record.signer.clone();
         tracing::error!(signer, slot = self.key, "somebody else uses this account: the signer is halted");
         metrics::counter!("groat_signers_halted_total").increment(1);

@@ -1,10 +1,13 @@
 //! The facilitator over HTTP, as official clients expect it (x402 facilitator API) and a little more.
 //!
 //! `POST /verify`, `POST /settle`, `GET /supported`; `GET /payments/{id}` and `GET /payments?network&asset&from&nonce`;
-//! `GET /livez`, `/readyz`, `/metrics`, `/openapi.json`. Negative verdicts are HTTP 200 with a reason; hostile input
-//! is 400, 413 or 415; trouble of ours is 503 with `Retry-After`; nothing is ever 500.
+//! `GET /events`; `GET /livez`, `/readyz`, `/metrics`, `/openapi.json`. Negative verdicts are HTTP 200 with a reason; hostile input
+//! is 400, 413 or 415; a missing key is 401; trouble of ours is 503 with `Retry-After`; nothing is ever 500.
 
 mod body;
+mod budget;
+mod callers;
+mod events;
 mod payments;
 mod verdicts;
 
@@ -16,7 +19,10 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use groat_core::ports::{Facilitator, Mechanism};
+use groat_core::ports::{Clock, Facilitator, Mechanism, Store};
+
+use callers::{Admitted, Known};
+pub use callers::{Caller, digest};
 
 /// What the service needs.
 #[derive(Clone)]
@@ -25,6 +31,7 @@ pub struct Service {
     mechanisms: Arc<[Arc<dyn Mechanism>]>,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
     ready: Ready,
+    callers: Arc<[Arc<Known>]>,
 }
 
 /// Whether payments can be taken; false until what a crash left open has been taken up.
@@ -50,7 +57,15 @@ impl Service {
         metrics: impl Fn() -> String + Send + Sync + 'static,
         ready: Ready,
     ) -> Self {
-        Self { facilitator, mechanisms: mechanisms.into(), metrics: Arc::new(metrics), ready }
+        let (mechanisms, metrics) = (mechanisms.into(), Arc::new(metrics));
+        Self { facilitator, mechanisms, metrics, ready, callers: Arc::default() }
+    }
+
+    /// Answers these callers only, except for what the service is and whether it is well. With none: everybody. Their
+    /// budgets lie in this store.
+    pub fn callers(self, callers: Vec<Caller>, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Self {
+        let known = callers.into_iter().map(|caller| Arc::new(Known::new(caller, store, clock)));
+        Self { callers: known.collect(), ..self }
     }
 
     /// The routes.
@@ -61,6 +76,7 @@ impl Service {
             .route("/supported", get(verdicts::supported))
             .route("/payments", get(payments::by_authorization))
             .route("/payments/{id}", get(payments::by_id))
+            .route("/events", get(events::after))
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
@@ -91,7 +107,7 @@ async fn readyz(State(service): State<Service>) -> Response {
     }
 }
 
-async fn metrics(State(service): State<Service>) -> Response {
+async fn metrics(State(service): State<Service>, _: Admitted) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], (service.metrics)()).into_response()
 }
 

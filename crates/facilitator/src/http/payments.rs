@@ -10,11 +10,16 @@ use serde_json::json;
 
 use super::Service;
 use super::body::{error, fault, json_body};
+use super::callers::Admitted;
 use crate::status;
 
-pub(super) async fn by_id(State(service): State<Service>, Path(id): Path<String>) -> Response {
+pub(super) async fn by_id(
+    State(service): State<Service>,
+    caller: Admitted,
+    Path(id): Path<String>,
+) -> Response {
     match PaymentId::parse(&id) {
-        Ok(id) => answer(&service, &id).await,
+        Ok(id) => answer(&service, &caller, &id).await,
         Err(problem) => error(StatusCode::BAD_REQUEST, "invalid_payment_id", &problem.to_string()),
     }
 }
@@ -31,6 +36,7 @@ pub(super) struct Authorization {
 
 pub(super) async fn by_authorization(
     State(service): State<Service>,
+    caller: Admitted,
     query: Result<Query<Authorization>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
     let wrong = |message: &str| error(StatusCode::BAD_REQUEST, "invalid_query", message);
@@ -45,7 +51,7 @@ pub(super) async fn by_authorization(
         .filter(|mechanism| mechanism.speaks(&offer.network))
         .find_map(|mechanism| mechanism.key(&payment, &offer).ok());
     match key {
-        Some((key, _)) => answer(&service, &key.id()).await,
+        Some((key, _)) => answer(&service, &caller, &key.id()).await,
         None => wrong("asset and from are accounts, nonce is 0x and 64 hex digits"),
     }
 }
@@ -81,9 +87,19 @@ fn carrier(network: Network, query: Authorization) -> (Payment, Offer) {
     (payment, offer)
 }
 
-async fn answer(service: &Service, id: &PaymentId) -> Response {
+async fn answer(service: &Service, caller: &Admitted, id: &PaymentId) -> Response {
     match service.facilitator.status(id).await {
-        Ok(Some(status)) => json_body(StatusCode::OK, &status::write(&status)),
+        Ok(Some(status)) => {
+            match caller.allows(service, &status.network, &status.asset, &status.pay_to) {
+                Ok(()) => json_body(StatusCode::OK, &status::write(&status)),
+                // Not 404: that would say that no money has moved.
+                Err(refusal) => error(
+                    StatusCode::FORBIDDEN,
+                    refusal.reason.code(),
+                    refusal.message.as_deref().unwrap_or_default(),
+                ),
+            }
+        }
         Ok(None) => {
             error(StatusCode::NOT_FOUND, status::NOT_FOUND, "this facilitator has never held this payment")
         }

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod batches;
+mod budget;
+mod callers;
 mod garbage;
 mod hostile;
 mod lanes;
@@ -13,6 +15,7 @@ mod pending;
 mod races;
 mod remote;
 mod reorgs;
+mod resume;
 mod server;
 mod settle;
 mod signatures;

@@ -52,6 +52,8 @@ impl Facilitator for Unsure {
             asset: offer().asset,
             amount: Amount::from_units(10_000),
             valid_until: Timestamp(1),
+            gas: 0,
+            reverted: false,
             state: SettlementState::Submitted { slot: String::new(), transaction: "0x1".into() },
         }))
     }

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use alloy_primitives::U256;
 use groat_chain_evm::ExactEvm;
-use groat_core::ports::Mechanism;
+use groat_core::Timestamp;
+use groat_core::ports::{Clock, Mechanism, Store};
 use groat_devchain::Mining;
-use groat_facilitator::http::{Ready, Service};
+use groat_facilitator::http::{Caller, Ready, Service};
 use groat_wire::facilitator::write_request;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,10 +20,19 @@ use crate::world::{World, offer};
 
 /// Serves a world until the test ends.
 pub(crate) async fn serve(world: &World) -> SocketAddr {
+    serve_callers(world, Vec::new()).await
+}
+
+/// The same, for the holders of keys.
+pub(crate) async fn serve_callers(world: &World, callers: Vec<Caller>) -> SocketAddr {
     let mechanisms = vec![Arc::new(ExactEvm::offline()) as Arc<dyn Mechanism>];
     let ready = Ready::default();
     ready.set(true);
-    let router = Service::new(Arc::new(world.engine.clone()), mechanisms, String::new, ready).router();
+    let service = Service::new(Arc::new(world.engine.clone()), mechanisms, String::new, ready);
+    let chain = world.chain.clone();
+    let clock: Arc<dyn Clock> = Arc::new(move || Timestamp(chain.now()));
+    let store: Arc<dyn Store> = Arc::new(world.store.clone());
+    let router = service.callers(callers, &store, &clock).router();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });

@@ -4,11 +4,11 @@ use alloy_primitives::{Address, U256, address};
 use groat_chain_evm::ChainLimits;
 use groat_core::ports::Facilitator;
 use groat_core::{Failure, Fault, Offer, Payment, Reason};
-use groat_devchain::Mining;
+use groat_devchain::{Mining, USDC};
 use serde_json::json;
 
 use crate::settle::reason;
-use crate::world::{NOW, Payer, World, gas_key, offer, payment};
+use crate::world::{NOW, PAY_TO, Payer, World, gas_key, offer, payment};
 
 const FEE: Address = address!("0x0Dd0000000000000000000000000000000000001");
 const SILENT: Address = address!("0x0dD0000000000000000000000000000000000002");
@@ -26,6 +26,22 @@ fn pay_in(world: &World, token: Address, payer: &Payer, nonce: u8) -> (Payment, 
     let authorization = payer.authorization(nonce);
     let payment = payment(&authorization, &payer.sign_for(token, &authorization));
     (payment, Offer { asset: token.to_checksum(None), ..offer() })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_worth_its_gas_is_refused_before_anybody_works_for_it() {
+    let least = |units: u64| {
+        let min_prices = vec![(PAY_TO.parse().unwrap(), U256::MAX), (USDC, U256::from(units))];
+        World::with(Mining::Instant, ChainLimits { min_prices, ..ChainLimits::default() })
+    };
+    let world = least(10_001);
+    let payment = world.payer(1).pay(1);
+    assert_eq!(reason(world.engine.verify(&payment, &offer()).await), Reason::PriceBelowMinimum);
+    assert_eq!(reason(world.engine.settle(&payment, &offer()).await), Reason::PriceBelowMinimum);
+    assert_eq!(world.received(), U256::ZERO);
+    let world = least(10_000);
+    world.engine.settle(&world.payer(1).pay(1), &offer()).await.unwrap();
+    assert_eq!(world.received(), U256::from(10_000));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,15 @@
 //! `groat facilitator`: verify and settle for others.
 
+mod key;
+mod lanes;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{Args, Subcommand};
 use groat_chain_evm::{Chain, ChainLimits, ChainOptions, GasKey, Rpc};
 use groat_core::Network;
 use groat_core::ports::{Facilitator, Store};
@@ -22,7 +25,28 @@ use crate::{listen, registry, sweep};
 
 /// Options of `groat facilitator`.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+/// What else there is to do than to run it.
+#[derive(Subcommand)]
+enum Action {
+    /// Make API keys for callers
+    #[command(subcommand)]
+    Key(key::Action),
+    /// List the signers of the book: nonces, open transactions, who is halted
+    Lanes(lanes::Lanes),
+    /// Let a signer go on that was halted because somebody else used its account
+    Resume(lanes::Resume),
+}
+
+#[derive(Args)]
+struct Serve {
     /// Configuration file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -58,23 +82,38 @@ const RPC_TIMEOUT: Duration = Duration::from_secs(10);
 const KEYS_VARIABLE: &str = "GROAT_SIGNER_KEYS";
 
 pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std::process::ExitCode> {
+    match options.action {
+        None => serve(options.serve, data).await,
+        Some(Action::Key(action)) => key::run(action),
+        Some(Action::Lanes(options)) => lanes::list(options, data).await,
+        Some(Action::Resume(options)) => lanes::resume(options, data).await,
+    }
+}
+
+async fn serve(options: Serve, data: &DataDir) -> anyhow::Result<std::process::ExitCode> {
     let (config, source) = match &options.config {
         Some(path) => Config::read(path).map(|(config, source)| (config, Some(source)))?,
         None => (Config::default(), None),
     };
     let chains = chains(&config.chain, source.as_ref(), &options.chain)?;
     let address = options.listen.or(config.facilitator.listen).unwrap_or(([127, 0, 0, 1], 4402).into());
-    if !address.ip().is_loopback() {
-        bail!("{address} is open to other machines, and callers have no API keys yet: listen on 127.0.0.1");
+    let callers = source.as_ref().map_or(Ok(Vec::new()), |source| config.callers(source))?;
+    if callers.is_empty() && !address.ip().is_loopback() {
+        bail!(
+            "{address} is open to other machines and nobody needs an API key: paste what `groat facilitator key new \
+             NAME` prints into the file of --config, or listen on 127.0.0.1"
+        );
     }
     let configured = config.facilitator.store.as_ref();
     let books = Books::choose(&options.store, configured, source.as_ref(), data, "facilitator.db")?;
     let networks: Vec<_> = chains.iter().map(|chain| chain.network().clone()).collect();
-    let engine = engine(&chains, books.open(&networks).await?).await?;
+    let store = books.open(&networks).await?;
+    let engine = engine(&chains, Arc::clone(&store)).await?;
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
     let ready = Ready::default();
     let facilitator: Arc<dyn Facilitator> = Arc::new(engine.clone());
     let service = Service::new(facilitator, registry::mechanisms(), move || metrics.render(), ready.clone());
+    let service = service.callers(callers, &store, &registry::clock());
     let open = engine.recover().await.context("open payments cannot be taken up")?;
     sweep_engine(engine);
     let listener = listen::bind(address, "the facilitator").await?;
@@ -133,6 +172,7 @@ pub(crate) fn chains(
             let limits = ChainLimits {
                 assets: accounts(&entry.assets)?,
                 pay_to: accounts(&entry.pay_to)?,
+                min_prices: source.min_prices(entry)?,
                 factories: accounts(&entry.factories)?,
                 ..ChainLimits::default()
             };

@@ -13,6 +13,7 @@ use groat_core::ports::{Facilitator, Store};
 use groat_facilitator::Remote;
 use groat_seller::{Gateway, GatewayConfig, Limits, Pay};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::exit;
 use super::facilitator::{ChainFlags, chains, engine, sweep_engine};
@@ -66,6 +67,8 @@ fn name() -> anyhow::Result<String> {
     getrandom::fill(&mut bytes).context("the machine gives no randomness")?;
     Ok(format!("gate-{:032x}", u128::from_be_bytes(bytes)))
 }
+/// The API key for a facilitator, unless `gate.facilitator_key_env` names another variable.
+const KEY_VARIABLE: &str = "GROAT_FACILITATOR_KEY";
 
 pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std::process::ExitCode> {
     let (config, source) = match &options.config {
@@ -147,12 +150,31 @@ async fn facilitator(
 ) -> anyhow::Result<Arc<dyn Facilitator>> {
     let configured = config.gate.facilitator.as_ref().map(|url| url.get_ref());
     if let Some(url) = options.facilitator.as_ref().or(configured) {
-        return Ok(Arc::new(Remote::new(url, registry::mechanisms())?));
+        let mechanisms = registry::mechanisms();
+        return Ok(match facilitator_key(config, source)? {
+            Some(key) => Arc::new(Remote::with_key(url, &key, mechanisms)?),
+            None => Arc::new(Remote::new(url, mechanisms)?),
+        });
     }
     let engine = engine(&chains(&config.chain, source, &options.chain)?, Arc::clone(store)).await?;
     engine.recover().await.context("open payments cannot be taken up")?;
     sweep_engine(engine.clone());
     Ok(Arc::new(engine))
+}
+
+/// The API key for the facilitator comes from the environment: a command line can be read by everybody.
+fn facilitator_key(config: &Config, source: Option<&Source>) -> anyhow::Result<Option<Zeroizing<String>>> {
+    let named = config.gate.facilitator_key_env.as_ref().zip(source);
+    let variable = named.map_or(KEY_VARIABLE, |(name, _)| name.get_ref());
+    let key = std::env::var(variable).ok().filter(|key| !key.is_empty()).map(Zeroizing::new);
+    match named {
+        // The name is not quoted: it may be the key itself, put into the wrong place.
+        Some((name, source)) if key.is_none() => {
+            let mend = "set it to the API key, or leave this out";
+            Err(source.wrong(Some(name.span()), "the environment has no variable of this name", mend))
+        }
+        _ => Ok(key),
+    }
 }
 
 fn routes(options: &Options, config: &Config) -> anyhow::Result<Vec<serde_json::Value>> {

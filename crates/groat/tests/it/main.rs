@@ -8,6 +8,7 @@ mod interop;
 mod kill;
 #[cfg(feature = "failpoints")]
 mod kills;
+mod operator;
 mod processes;
 mod shared;
 mod upstream;

@@ -65,6 +65,7 @@ pub(crate) fn groat(data: &Path) -> Command {
     // What a developer has set for himself must not matter here.
     for variable in [
         "GROAT_FAILPOINT",
+        "GROAT_FACILITATOR_KEY",
         "GROAT_PRIVATE_KEY",
         "GROAT_SIGNER_KEYS",
         "GROAT_PASSWORD_FILE",

@@ -246,6 +246,8 @@ impl Facilitator for Fake {
             asset: ASSET.into(),
             amount: groat_core::Amount::from_units(10_000),
             valid_until: Timestamp(NOW + 60),
+            gas: 0,
+            reverted: false,
             state,
         }))
     }

@@ -68,6 +68,8 @@ pub(super) fn sql(book: Book) -> &'static Sql {
         Book::Nonces => &const { sql!("nonces") },
         Book::Lanes => &const { sql!("lanes") },
         Book::Gates => &const { sql!("gates") },
+        Book::Events => &const { sql!("events") },
+        Book::Budgets => &const { sql!("budgets") },
     }
 }
 

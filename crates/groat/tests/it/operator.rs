@@ -1,0 +1,164 @@
+//! What an operator does around a facilitator: keys for callers, a look at the signers.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::Command;
+
+use groat_core::books::Book;
+use groat_core::ports::{Expect, Store, Write};
+use groat_store::SqliteStore;
+use groat_wire::facilitator::write_request;
+use serde_json::{Value, json};
+
+use crate::processes::{Running, groat, http, text};
+use crate::world::{GAS_KEY, PAY_TO, Upstream, World, offer};
+
+/// A new API key: the key, and the text for people.
+fn new_key(data: &Path, name: &str) -> (String, String) {
+    let output = groat(data).args(["facilitator", "key", "new", name]).output().unwrap();
+    assert!(output.status.success(), "{:?}", text(&output));
+    let (stdout, _) = text(&output);
+    (stdout.lines().next().unwrap().to_owned(), stdout)
+}
+
+/// The part of the text that goes into a file.
+fn block(printed: &str) -> &str {
+    &printed[printed.find("[[facilitator.api_keys]]").unwrap()..]
+}
+
+fn logging(command: &mut Command, log: &Path) -> Running {
+    Running::start(command.env("RUST_LOG", "trace").stderr(File::create(log).unwrap()))
+}
+
+fn facilitator(world: &World, data: &Path, config: &Path, listen: &str) -> Command {
+    let mut command = groat(data);
+    command.args(["facilitator", "--json", "--rpc", &world.chain.said("chain"), "--listen", listen]);
+    command.arg("--config").arg(config).env("GROAT_SIGNER_KEYS", GAS_KEY);
+    command
+}
+
+#[test]
+fn k04_other_machines_are_let_in_with_keys_only() {
+    let data = tempfile::tempdir().unwrap();
+    let world = World::new();
+    let config = data.path().join("groat.toml");
+    std::fs::write(&config, "").unwrap();
+    let output = facilitator(&world, data.path(), &config, "0.0.0.0:0").output().unwrap();
+    assert_eq!(output.status.code(), Some(20));
+    assert!(text(&output).1.contains("groat facilitator key new NAME"), "{:?}", text(&output));
+
+    let (key, printed) = new_key(data.path(), "shop");
+    std::fs::write(&config, block(&printed)).unwrap();
+    assert!(!block(&printed).contains(&key), "the file gets only the digest: {printed}");
+    let log = data.path().join("log");
+    let running = logging(&mut facilitator(&world, data.path(), &config, "0.0.0.0:0"), &log);
+    let url = running.said("facilitator");
+    let body = write_request(&world.payment, &offer());
+    let settle = |fields: &[&str]| {
+        let mut arguments = vec!["-H", "content-type: application/json", "-d", &body];
+        arguments.extend(fields);
+        http(&format!("{url}/settle"), &arguments)
+    };
+    let (status, answer) = settle(&[]);
+    assert_eq!(status, 401, "{answer}");
+    assert_eq!(settle(&["-H", "authorization: Bearer groat_guess"]).0, 401);
+    assert_eq!(http(&format!("{url}/supported"), &[]).0, 200);
+    let (status, answer) = settle(&["-H", &format!("authorization: Bearer {key}")]);
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!((status, &answer["success"]), (200, &true.into()), "{answer}");
+    let log = std::fs::read_to_string(log).unwrap();
+    let shown: Vec<_> = log.lines().filter(|line| line.contains(&key)).collect();
+    assert!(!log.is_empty() && shown.is_empty(), "{log:.2000} {shown:#?}");
+}
+
+#[test]
+fn k08_a_gate_shows_its_key_to_the_facilitator_and_to_nobody_else() {
+    let (data, gates) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (world, upstream) = (World::new(), Upstream::start());
+    let (key, printed) = new_key(data.path(), "shop");
+    let config = data.path().join("groat.toml");
+    std::fs::write(&config, block(&printed)).unwrap();
+    let running = Running::start(&mut facilitator(&world, data.path(), &config, "127.0.0.1:0"));
+    let gate = |variable: &str, key: &str, more: &[&str]| {
+        // Books of their own, so that each has to ask.
+        let mut command = groat(&gates.path().join(variable));
+        command.args(["gate", "--json", "--listen", "127.0.0.1:0", "--price", "GET /a=$0.01"]);
+        command.args(["--pay-to", PAY_TO, "--facilitator", &running.said("facilitator")]);
+        command.args(["--upstream", &format!("http://{}", upstream.address)]).args(more);
+        command.env(variable, key);
+        command
+    };
+    let buy = |gate: &Running| http(&format!("{}/a", gate.said("gate")), &["-i", "-H", &world.field()]);
+    // A key that is none: nothing is served, and nothing is taken.
+    let wrong = Running::start(&mut gate("GROAT_FACILITATOR_KEY", "groat_guess", &[]));
+    let (status, answer) = buy(&wrong);
+    assert_eq!(status, 503, "{answer}");
+    assert!(upstream.heads().is_empty());
+    drop(wrong);
+    let log = data.path().join("log");
+    let right = logging(&mut gate("GROAT_FACILITATOR_KEY", &key, &[]), &log);
+    let (status, answer) = buy(&right);
+    assert_eq!(status, 200, "{answer}");
+    drop(right);
+    let log = std::fs::read_to_string(log).unwrap();
+    let shown: Vec<_> = log.lines().filter(|line| line.contains(&key)).collect();
+    assert!(!log.is_empty() && shown.is_empty(), "{log:.2000} {shown:#?}");
+    assert!(!upstream.heads().concat().contains(&key) && !answer.contains(&key));
+    // Another variable, where the file says so; and it has to be there.
+    let named = data.path().join("gate.toml");
+    std::fs::write(&named, "[gate]\nfacilitator_key_env = \"SHOP_KEY\"\n").unwrap();
+    let named = ["--config", named.to_str().unwrap()];
+    let output = gate("GROAT_FACILITATOR_KEY", &key, &named).output().unwrap();
+    assert_eq!(output.status.code(), Some(20));
+    assert!(text(&output).1.contains("gate.toml:2: the environment has no variable"), "{:?}", text(&output));
+    let (status, answer) = buy(&Running::start(&mut gate("SHOP_KEY", &key, &named)));
+    assert!(status == 402 && answer.contains("nonce_already_used"), "{status} {answer}");
+}
+
+#[test]
+fn a_halted_signer_is_shown_and_goes_on_by_command_beside_a_running_facilitator() {
+    let data = tempfile::tempdir().unwrap();
+    let world = World::new();
+    let rpc = world.chain.said("chain");
+    let command = |arguments: &[&str]| {
+        let mut command = groat(data.path());
+        command.arg("facilitator").args(arguments).args(["--rpc", &rpc]);
+        command.output().unwrap()
+    };
+    let missing = command(&["lanes"]);
+    assert_eq!(missing.status.code(), Some(20));
+    assert!(text(&missing).1.contains("there is no book at"), "{:?}", text(&missing));
+
+    let running = world.facilitator(data.path());
+    World::settle(&running.said("facilitator"), &world.payment);
+    let lanes = || serde_json::from_slice::<Value>(&command(&["lanes", "--json"]).stdout).unwrap();
+    let [lane] = lanes().as_array().unwrap().clone().try_into().unwrap();
+    assert_eq!(
+        (&lane["nextNonce"], &lane["spentNonces"], &lane["halted"]),
+        (&1.into(), &1.into(), &false.into())
+    );
+    let (network, signer) = (lane["network"].as_str().unwrap(), lane["signer"].as_str().unwrap());
+    let key = format!("{network}/{signer}");
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let store = SqliteStore::open_shared(&data.path().join("facilitator.db")).unwrap();
+        let expect = Expect::Version(store.get(Book::Lanes, &key).await.unwrap().unwrap().version);
+        let body = r#"{"next":1,"halted":true}"#.to_owned();
+        let halted =
+            Write { book: Book::Lanes, key: key.clone(), expect, state: "halted", is_final: false, body };
+        assert!(store.commit(vec![halted]).await.unwrap());
+    });
+    let (table, _) = text(&command(&["lanes"]));
+    let row: Vec<_> = table.lines().last().unwrap().split_whitespace().collect();
+    assert_eq!(row, [network, signer, "1", "1", "1", "0", "halted"]);
+    // Two nonces are spent that nobody here has signed for.
+    world.ask("anvil_setNonce", json!([signer, "0x3"]));
+    let resumed = command(&["resume", network, signer]);
+    assert_eq!(resumed.status.code(), Some(0), "{:?}", text(&resumed));
+    let (stdout, _) = text(&resumed);
+    assert!(stdout.contains("goes on with nonce 3") && stdout.contains("1 to 2"), "{stdout}");
+    assert_eq!((&lanes()[0]["nextNonce"], &lanes()[0]["halted"]), (&3.into(), &false.into()));
+    let again = command(&["resume", network, signer]);
+    assert_eq!((again.status.code(), text(&again).0.contains("not halted")), (Some(0), true));
+    let nobody = command(&["resume", network, PAY_TO]);
+    assert_eq!((nobody.status.code(), text(&nobody).1.contains("has no such lane")), (Some(20), true));
+}
