@@ -10,7 +10,7 @@ use groat_core::books::{
     Aggregate, Attempt, Book, PaymentEvent, Settlement, SettlementEvent, Slot, SlotState,
 };
 use groat_core::ports::{Expect, Outcome, Place as NoncePlace, Settler, Write};
-use groat_core::{Failure, Fault, Network, PaymentId, Reason};
+use groat_core::{Failure, Fault, Network, PaymentId, Reason, Receipt};
 use groat_failpoints::{pause, reach};
 use groat_store::Entry;
 use serde::{Deserialize, Serialize};
@@ -118,43 +118,40 @@ impl Engine {
             return job.landing.end(Err(failure.by(&payer)));
         }
         let end = match self.paid_already(settler, &job, by_us_only).await {
-            Ok(Some(end)) => end,
-            Ok(None) => Err(failure.by(&payer)),
+            Ok(Found::Ended(end)) => end,
+            Ok(Found::UnderWay(record)) => return self.follow(&record, job.landing).await,
+            Ok(Found::Nothing) => Err(failure.by(&payer)),
             Err(fault) => Err(fault.into()),
         };
         job.landing.end(end);
     }
 
     /// Looks for a used authorization on the chain; if it paid what was agreed, that is written down.
-    async fn paid_already(
-        &self,
-        settler: &dyn Settler,
-        job: &Job,
-        by_us_only: bool,
-    ) -> Result<Option<Result<groat_core::Receipt, Failure>>, Fault> {
+    async fn paid_already(&self, settler: &dyn Settler, job: &Job, by_us_only: bool) -> Result<Found, Fault> {
         let Job { settlement, version, .. } = job;
         let look = settler.look(&settlement.network, std::slice::from_ref(settlement), &[]).await?;
         let event = match look.outcomes.into_iter().next() {
-            Some(Outcome::Landed(settled)) if by_us_only && settled.by_other => return Ok(None),
+            Some(Outcome::Landed(settled)) if by_us_only && settled.by_other => return Ok(Found::Nothing),
             Some(Outcome::Landed(settled)) => SettlementEvent::Confirm(settled),
             Some(Outcome::Failed { reason, transaction }) => SettlementEvent::Fail { reason, transaction },
             Some(Outcome::Unknown) => return Err(Fault::Pending { transaction: None }),
-            Some(Outcome::Reverted { .. }) | None => return Ok(None),
+            Some(Outcome::Reverted { .. }) | None => return Ok(Found::Nothing),
         };
-        let Some(next) = settlement.clone().apply(event, self.now()) else { return Ok(None) };
+        let Some(next) = settlement.clone().apply(event, self.now()) else { return Ok(Found::Nothing) };
         let news = self.number(PaymentEvent::of(settlement, &next, self.now()).into_iter().collect()).await?;
         let mut writes = vec![self.stage(*version, settlement, &next)];
         writes.extend(news.writes(self));
         if self.0.journal.commit(writes).await? {
             news.tell();
-            return Ok(ended(&next));
+            return Ok(ended(&next).map_or(Found::Nothing, Found::Ended));
         }
-        match self.0.journal.load(&settlement.id.to_string()).await? {
-            // Another event took the number: nothing is known against this payment.
-            Some(entry) if Some(entry.version) == *version => {
-                Err(Fault::unavailable("store", "too many write at once"))
-            }
-            there => Ok(there.and_then(|entry| ended(&entry.record))),
+        // Another instance was first, and its transaction is the one that was seen.
+        let there = self.0.journal.load(&settlement.id.to_string()).await?;
+        match there.map(|entry| (ended(&entry.record), entry.record)) {
+            Some((Some(end), _)) => Ok(Found::Ended(end)),
+            Some((None, record)) if record.slot().is_some() => Ok(Found::UnderWay(record.into())),
+            // Or another event took the number: nothing is known against this payment.
+            _ => Err(Fault::unavailable("store", "too many write at once")),
         }
     }
 
@@ -359,6 +356,13 @@ impl Engine {
 struct Planned {
     jobs: Vec<Job>,
     terms: serde_json::Value,
+}
+
+/// What became of an authorization that is used.
+enum Found {
+    Ended(Result<Receipt, Failure>),
+    UnderWay(Box<Settlement>),
+    Nothing,
 }
 
 enum Written {

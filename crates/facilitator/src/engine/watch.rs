@@ -480,10 +480,8 @@ impl Watch {
             SettlementState::Settled(settled) if block_of(settled) == *gone => {
                 SettlementEvent::Reorganise { slot, transaction }
             }
-            // It came to nothing in that block, and may come to something in another.
-            SettlementState::Failed { reason, .. } if *reason != Reason::Expired => {
-                SettlementEvent::Reorganise { slot, transaction }
-            }
+            // It came to nothing in that block, and may come to something in another, whose clock may be behind.
+            SettlementState::Failed { .. } => SettlementEvent::Reorganise { slot, transaction },
             SettlementState::Released => SettlementEvent::Submit { slot, transaction },
             _ => return None,
         };

@@ -58,13 +58,10 @@ impl Work {
 
     /// Does all there is to do and says the answer.
     pub(crate) async fn run(&mut self) -> Reply {
-        let mut held = match self.hold().await {
-            Ok(held) => held,
-            Err(reply) => return reply,
-        };
+        let mut step = self.begin().await;
         loop {
-            match self.step(held).await {
-                Ok(next) => held = next,
+            match step {
+                Ok(held) => step = self.step(held).await,
                 Err(reply) => return reply,
             }
         }
@@ -83,13 +80,33 @@ impl Work {
         self.order.desk.pending(None)
     }
 
-    /// Asks the book before the chain: on chain a payment that was taken looks used.
-    async fn hold(&mut self) -> Step {
-        let sales = self.sales();
-        let fault = |fault: Fault| self.order.desk.fault(&fault);
-        if let Some(held) = sales.load(&self.order.id).await.map_err(fault)? {
+    /// Asks the book before the chain: on chain a payment that was taken looks used. What is not in the book is written
+    /// before anything happens for it; a payment that is no good is not worth a line.
+    async fn begin(&mut self) -> Step {
+        let there = self.sales().load(&self.order.id).await;
+        if let Some(held) = there.map_err(|fault| self.order.desk.fault(&fault))? {
             return self.adopt(held).await;
         }
+        if self.order.desk.route.settle.first(&self.order.parts.method) {
+            return self.hold(false).await;
+        }
+        match self.till().verify().await {
+            Ok(claim) => self.payer = Some(claim.payer),
+            Err(failure) => {
+                if is_under_way(&failure) {
+                    // For this request and for no other.
+                    self.hold(false).await?;
+                }
+                return Err(self.no_good(&failure));
+            }
+        }
+        reach("KP2");
+        let held = self.hold(true).await?;
+        self.serve(held).await
+    }
+
+    /// A new line in the book; when `started`, the handler is entered next.
+    async fn hold(&mut self, started: bool) -> Step {
         let now = self.order.desk.route.shop.now();
         let sale = Sale {
             id: self.order.id,
@@ -102,9 +119,10 @@ impl Work {
             amount: self.order.offer.amount,
             valid_until: self.order.valid_until,
             keep_until: money::keep_until(&self.order.desk.route.shop, self.order.valid_until),
-            state: SaleState::Held { started: false },
+            state: SaleState::Held { started },
         };
-        match sales.create(sale).await.map_err(fault)? {
+        let created = self.sales().create(sale).await;
+        match created.map_err(|fault| self.order.desk.fault(&fault))? {
             Some(held) => {
                 reach("KP1");
                 Ok(held)
@@ -186,7 +204,18 @@ impl Work {
         }
     }
 
-    /// Verify, run the handler, keep its answer. The money comes after.
+    /// What is said of a payment that cannot be verified.
+    fn no_good(&self, failure: &Failure) -> Reply {
+        match failure {
+            Failure::Refused(refusal) if refusal.reason == Reason::SettlementPending => {
+                self.order.desk.pending(None)
+            }
+            Failure::Refused(refusal) => self.order.desk.refused(refusal),
+            Failure::Fault(fault) => self.order.desk.fault(fault),
+        }
+    }
+
+    /// Takes up a sale whose handler runs before the money moves.
     async fn serve_first(&mut self, held: Held, started: bool) -> Step {
         let known = if self.resumed { self.till().known().await } else { Known::Still };
         if matches!(known, Known::Settled(_) | Known::Moving(_)) {
@@ -196,23 +225,21 @@ impl Work {
             Ok(claim) => self.payer = Some(claim.payer),
             // To a facilitator without memory a payment that was taken looks used: settling tells.
             Err(Failure::Refused(_)) if known == Known::Unknown => return self.pay_first(held).await,
-            Err(Failure::Refused(refusal)) if refusal.reason == Reason::SettlementPending => {
-                return Err(self.order.desk.pending(None));
-            }
-            Err(Failure::Refused(refusal)) => {
-                return Err(self.release(held, self.order.desk.refused(&refusal)).await);
-            }
-            Err(Failure::Fault(fault @ Fault::Pending { .. })) => return Err(self.order.desk.fault(&fault)),
-            Err(Failure::Fault(fault)) if self.resumed => return Err(self.order.desk.fault(&fault)),
-            Err(Failure::Fault(fault)) => {
-                return Err(self.release(held, self.order.desk.fault(&fault)).await);
+            Err(failure) => {
+                let may_move = is_under_way(&failure) || self.resumed && matches!(failure, Failure::Fault(_));
+                let reply = self.no_good(&failure);
+                return Err(if may_move { reply } else { self.release(held, reply).await });
             }
         }
-        reach("KP2");
         let held = if started { held } else { self.apply(held, SaleEvent::Start).await? };
         if !held.has_started() {
             return Ok(held);
         }
+        self.serve(held).await
+    }
+
+    /// Runs the handler and keeps its answer. The money comes after.
+    async fn serve(&mut self, held: Held) -> Step {
         reach("KP4");
         let (parts, body) = match self.handle(None).await {
             Ok(response) => response.into_parts(),
@@ -428,5 +455,13 @@ impl Work {
         let order = &self.order;
         let Order { id, valid_until, payment, offer, .. } = order;
         Till { shop: &order.desk.route.shop, id: *id, valid_until: *valid_until, payment, offer }
+    }
+}
+
+/// Whether the money may be on its way already.
+fn is_under_way(failure: &Failure) -> bool {
+    match failure {
+        Failure::Refused(refusal) => refusal.reason == Reason::SettlementPending,
+        Failure::Fault(fault) => matches!(fault, Fault::Pending { .. }),
     }
 }
