@@ -19,7 +19,7 @@
 //! | KP10 | the handler has answered, and the book has not its answer | seller `gate/work`, `serve_first` and `stream` |
 //! | KP11 | the answer is in the book, and was not sent | seller `gate/work`, `step` |
 //! | KP12 | the answer is in the book, and all but its last piece was sent | seller `gate/work`, `stream` |
-//! | KP13 | the settlement is in the book, and nobody was told; there is no outbox, the record itself is what tells | facilitator `engine/watch`, `look` |
+//! | KP13 | the settlement and what the outbox says of it are in the book, and nobody was told | facilitator `engine/watch`, `look` |
 //! | KP14 | more gas was signed for, and was not sent | facilitator `engine/watch`, `add` |
 //! | KP15 | everything was read that is about to be written: here it falls asleep, for there are no leases to lose, only versions | facilitator `engine/lane`, `write` |
 //! | KP16 | nothing: the book is put back from an older copy after a death at KP13 | none |
