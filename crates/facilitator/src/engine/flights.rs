@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use groat_core::books::Settlement;
-use groat_core::{Amount, Failure, Fault, PaymentId, Receipt};
+use groat_core::{Amount, Failure, Fault, PaymentId, Reason, Receipt};
 use tokio::sync::watch;
 
 use super::exposure::Exposure;
@@ -86,11 +86,16 @@ impl Flights {
         }
     }
 
-    /// Ends a flight. It is taken off the list first: whoever asks after the end begins anew from the book.
-    pub(super) fn end(&self, id: &PaymentId, end: Result<Receipt, Failure>) {
-        let flight = self.lock().remove(id);
+    /// Ends the flight of a payment. It is taken off the list first: whoever asks after the end begins anew from the
+    /// book. One nonce can be signed for two payees, and another instance may have taken the other one: its end is no
+    /// end of ours.
+    pub(super) fn end(&self, record: &Settlement, end: Result<Receipt, Failure>) {
+        let flight = self.lock().remove(&record.id);
         if let Some(progress) = flight {
-            progress.send_modify(|progress| progress.end = Some(end));
+            progress.send_modify(|progress| {
+                let same = (progress.amount, &progress.pay_to) == (record.amount, &record.pay_to);
+                progress.end = Some(if same { end } else { Err(Reason::AmountMismatch.into()) });
+            });
         }
     }
 }
@@ -132,7 +137,14 @@ impl Landing {
     pub(super) fn end(mut self, end: Result<Receipt, Failure>) {
         self.is_mine = false;
         self.flights.exposure.forget(&self.record);
-        self.flights.end(&self.record.id, end);
+        self.flights.end(&self.record, end);
+    }
+
+    /// Ends it as the book says, into which another instance has written.
+    pub(super) fn end_by(mut self, book: &Settlement, end: Result<Receipt, Failure>) {
+        self.is_mine = false;
+        self.flights.exposure.forget(&self.record);
+        self.flights.end(book, end);
     }
 
     /// Leaves the duty to whoever watches the transaction, who knows the payment by its id.
@@ -145,7 +157,7 @@ impl Drop for Landing {
     fn drop(&mut self) {
         if self.is_mine {
             self.flights.exposure.forget(&self.record);
-            self.flights.end(&self.record.id, Err(Fault::Pending { transaction: None }.into()));
+            self.flights.end(&self.record, Err(Fault::Pending { transaction: None }.into()));
         }
     }
 }

@@ -10,7 +10,7 @@ use groat_core::books::{
     Aggregate, Attempt, Book, PaymentEvent, Settlement, SettlementEvent, Slot, SlotState,
 };
 use groat_core::ports::{Expect, Outcome, Place as NoncePlace, Settler, Write};
-use groat_core::{Failure, Fault, Network, PaymentId, Reason, Receipt};
+use groat_core::{Failure, Fault, Network, PaymentId, Reason};
 use groat_failpoints::{pause, reach};
 use groat_store::Entry;
 use serde::{Deserialize, Serialize};
@@ -118,8 +118,10 @@ impl Engine {
             return job.landing.end(Err(failure.by(&payer)));
         }
         let end = match self.paid_already(settler, &job, by_us_only).await {
-            Ok(Found::Ended(end)) => end,
-            Ok(Found::UnderWay(record)) => return self.follow(&record, job.landing).await,
+            Ok(Found::InBook(record)) => match ended(&record) {
+                Some(end) => return job.landing.end_by(&record, end),
+                None => return self.follow(&record, job.landing).await,
+            },
             Ok(Found::Nothing) => Err(failure.by(&payer)),
             Err(fault) => Err(fault.into()),
         };
@@ -143,13 +145,14 @@ impl Engine {
         writes.extend(news.writes(self));
         if self.0.journal.commit(writes).await? {
             news.tell();
-            return Ok(ended(&next).map_or(Found::Nothing, Found::Ended));
+            return Ok(Found::InBook(next.into()));
         }
         // Another instance was first, and its transaction is the one that was seen.
         let there = self.0.journal.load(&settlement.id.to_string()).await?;
-        match there.map(|entry| (ended(&entry.record), entry.record)) {
-            Some((Some(end), _)) => Ok(Found::Ended(end)),
-            Some((None, record)) if record.slot().is_some() => Ok(Found::UnderWay(record.into())),
+        match there.map(|entry| entry.record) {
+            Some(record) if record.slot().is_some() || ended(&record).is_some() => {
+                Ok(Found::InBook(record.into()))
+            }
             // Or another event took the number: nothing is known against this payment.
             _ => Err(Fault::unavailable("store", "too many write at once")),
         }
@@ -286,7 +289,7 @@ impl Engine {
                 Ok(None) if job.version.is_none() => mine.push(job),
                 Ok(None) => job.landing.end(Err(impossible().into())),
                 Ok(Some(entry)) => match ended(&entry.record) {
-                    Some(end) => job.landing.end(end),
+                    Some(end) => job.landing.end_by(&entry.record, end),
                     None if entry.record.slot().is_some() => self.follow(&entry.record, job.landing).await,
                     None => {
                         job.version = Some(entry.version);
@@ -360,8 +363,8 @@ struct Planned {
 
 /// What became of an authorization that is used.
 enum Found {
-    Ended(Result<Receipt, Failure>),
-    UnderWay(Box<Settlement>),
+    /// What the book says: its end, or who has it under way.
+    InBook(Box<Settlement>),
     Nothing,
 }
 

@@ -180,7 +180,7 @@ impl Engine {
     async fn follow(&self, record: &Settlement, landing: Landing) {
         landing.hand_over();
         if let Err(fault) = self.look_after(record).await {
-            self.0.flights.end(&record.id, Err(fault.into()));
+            self.0.flights.end(record, Err(fault.into()));
         }
     }
 
@@ -189,7 +189,7 @@ impl Engine {
         let engine = self.clone();
         tokio::spawn(async move {
             if let Err(fault) = engine.look_after(&record).await {
-                engine.0.flights.end(&record.id, Err(fault.into()));
+                engine.0.flights.end(&record, Err(fault.into()));
             }
         });
     }
@@ -202,8 +202,10 @@ impl Engine {
         }
         // It may have ended before anybody knew that we wait.
         let entry = self.0.journal.load(&record.id.to_string()).await?;
-        if let Some(end) = entry.and_then(|entry| ended(&entry.record)) {
-            self.0.flights.end(&record.id, end);
+        if let Some(Entry { record, .. }) = entry
+            && let Some(end) = ended(&record)
+        {
+            self.0.flights.end(&record, end);
         }
         Ok(())
     }

@@ -221,7 +221,7 @@ impl Watch {
                 self.elsewhere.push((entry.record.id, block_of(settled)));
             }
             match (ended(&entry.record), reverted) {
-                (Some(end), _) => self.engine.0.flights.end(&entry.record.id, end),
+                (Some(end), _) => self.engine.0.flights.end(&entry.record, end),
                 // Perhaps another's fault. Alone it is seen whose.
                 (None, _) if entry.record.told || (shared && !entry.record.alone) => {
                     let record = Settlement { alone: true, ..entry.record };
@@ -230,7 +230,7 @@ impl Watch {
                 (None, transaction) => {
                     let payer = Some(entry.record.payer.clone());
                     let refusal = Refusal { payer, transaction, ..Reason::TransactionFailed.into() };
-                    self.engine.0.flights.end(&entry.record.id, Err(refusal.into()));
+                    self.engine.0.flights.end(&entry.record, Err(refusal.into()));
                 }
             }
         }
@@ -533,7 +533,7 @@ impl Drop for Watch {
         self.engine.0.watched.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
         for record in &self.records {
             let pending: Failure = Fault::Pending { transaction: None }.into();
-            self.engine.0.flights.end(&record.id, Err(pending));
+            self.engine.0.flights.end(record, Err(pending));
         }
     }
 }

@@ -1,19 +1,25 @@
 //! Signers and their nonces: several instances on one store, stuck transactions, strangers with the same key.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use alloy_primitives::{U256, address};
+use async_trait::async_trait;
 use futures_util::future::join_all;
+use groat_chain_evm::account;
+use groat_chain_evm::proof::Authorization;
 use groat_core::books::{Book, SettlementState};
-use groat_core::ports::{Expect, Facilitator, Mechanism, Store, Write};
-use groat_core::{Failure, Fault};
+use groat_core::ports::{Expect, Facilitator, Mechanism, Record, Store, Write};
+use groat_core::{Failure, Fault, Offer, Reason};
 use groat_devchain::{Mining, USDC};
+use groat_store::MemoryStore;
 use secp256k1::SecretKey;
 use serde_json::{Value, json};
 
 use crate::outsider::{Outsider, waiting};
-use crate::world::{World, gas_key, offer};
+use crate::world::{World, gas_key, offer, payment};
 
 async fn until(mut done: impl FnMut() -> bool) {
     for _ in 0..4_000 {
@@ -53,6 +59,53 @@ async fn i8_two_instances_on_one_store_share_a_signer_and_settle_each_payment_on
     let transactions: BTreeSet<_> =
         answers.into_iter().map(|answer| answer.unwrap().transaction.unwrap()).collect();
     assert_eq!(world.transactions(), transactions.len() as u64, "no transaction for nothing");
+}
+
+/// A book in which a payment is not there yet when it is first looked for.
+struct Late(MemoryStore, AtomicBool);
+
+#[async_trait]
+impl Store for Late {
+    async fn get(&self, book: Book, key: &str) -> Result<Option<Record>, Fault> {
+        let found = self.0.get(book, key).await?;
+        Ok(found.filter(|_| book != Book::Settlements || self.1.swap(true, Ordering::SeqCst)))
+    }
+
+    async fn commit(&self, writes: Vec<Write>) -> Result<bool, Fault> {
+        self.0.commit(writes).await
+    }
+
+    async fn scan(
+        &self,
+        book: Book,
+        after: Option<&str>,
+        open_only: bool,
+        count_max: usize,
+    ) -> Result<Vec<Record>, Fault> {
+        self.0.scan(book, after, open_only, count_max).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i1_one_nonce_for_two_payees_at_two_instances_pays_one_and_not_the_other() {
+    let world = World::new(Mining::Manual);
+    let other = world.engine_on(Arc::new(Late(world.store.clone(), AtomicBool::new(false))));
+    let payer = world.payer(1);
+    let elsewhere = address!("0x00000000000000000000000000000000000e15e0");
+    let authorization = Authorization { to: elsewhere, ..payer.authorization(1) };
+    let second = payment(&authorization, &payer.sign(&authorization));
+    let second_offer = Offer { pay_to: account::text(elsewhere), ..offer() };
+    let first = tokio::spawn({
+        let (engine, payment) = (world.engine.clone(), payer.pay(1));
+        async move { engine.settle(&payment, &offer()).await }
+    });
+    until(|| waiting(&world.chain) == 1).await;
+    let second = tokio::spawn(async move { other.settle(&second, &second_offer).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    world.chain.mine(1);
+    assert!(first.await.unwrap().unwrap().is_settled());
+    let Err(Failure::Refused(refusal)) = second.await.unwrap() else { panic!("paid to nobody") };
+    assert_eq!(refusal.reason, Reason::AmountMismatch);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -63,6 +63,11 @@ impl World {
         Self { chain, store, engine, options }
     }
 
+    /// The engine of another instance, with the book seen through something else.
+    pub(crate) fn engine_on(&self, store: Arc<dyn Store>) -> Engine {
+        engine_on(&self.chain, store, &self.options)
+    }
+
     /// Another engine on the same chain and store, as after a restart.
     pub(crate) fn restart(&mut self) {
         self.engine = engine(&self.chain, &self.store, &self.options);
@@ -95,8 +100,11 @@ impl World {
 }
 
 fn engine(chain: &DevChain, store: &MemoryStore, options: &ChainOptions) -> Engine {
+    engine_on(chain, Arc::new(store.clone()), options)
+}
+
+fn engine_on(chain: &DevChain, store: Arc<dyn Store>, options: &ChainOptions) -> Engine {
     let evm = Chain::new(84532, Rpc::local(chain.transport()), vec![gas_key()], options.clone());
-    let store: Arc<dyn Store> = Arc::new(store.clone());
     let clock = chain.clone();
     Engine::new(
         vec![Arc::new(ExactEvm::on(vec![evm]))],
