@@ -5,6 +5,7 @@
 
 pub mod amount;
 pub mod books;
+pub mod confirmations;
 pub mod key;
 pub mod money;
 pub mod network;
@@ -17,6 +18,7 @@ pub mod time;
 pub mod verified;
 
 pub use amount::Amount;
+pub use confirmations::{Confirmations, Depth};
 pub use key::{PaymentId, PaymentKey};
 pub use money::Price;
 pub use network::Network;

@@ -2,7 +2,7 @@
 
 use groat_core::books::{Settled, SettlementState};
 use groat_core::ports::PaymentStatus;
-use groat_core::{Amount, Network, PaymentId, Reason, Timestamp};
+use groat_core::{Amount, Depth, Network, PaymentId, Reason, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -35,6 +35,11 @@ pub(crate) fn write(status: &PaymentStatus) -> Value {
         }
         SettlementState::Released => ("released", None),
     };
+    if let Some(depth) = status.depth {
+        body["confirmations"] = depth.confirmations.into();
+        body["safe"] = depth.safe.into();
+        body["finalized"] = depth.finalized.into();
+    }
     body["state"] = word.into();
     body["transaction"] = transaction.map_or(Value::Null, Value::from);
     body
@@ -68,6 +73,11 @@ struct Known {
     gas: u64,
     #[serde(default)]
     reverted: bool,
+    confirmations: Option<u64>,
+    #[serde(default)]
+    safe: bool,
+    #[serde(default)]
+    finalized: bool,
 }
 
 /// Reads the body; an error says that this facilitator keeps no book that we can read.
@@ -93,6 +103,8 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Option<PaymentStatus>, &'static str> 
         ("released", _) => SettlementState::Released,
         _ => return Err("it tells a state of a payment that nobody knows"),
     };
+    let (safe, finalized) = (known.safe, known.finalized);
+    let depth = known.confirmations.map(|confirmations| Depth { confirmations, safe, finalized });
     Ok(Some(PaymentStatus {
         id: known.payment_id,
         payer: known.payer,
@@ -104,6 +116,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Option<PaymentStatus>, &'static str> 
         gas: known.gas,
         reverted: known.reverted,
         state,
+        depth,
     }))
 }
 
@@ -139,6 +152,11 @@ mod tests {
                 valid_until: Timestamp(9),
                 gas: 79_825,
                 reverted: state == SettlementState::Released,
+                depth: matches!(state, SettlementState::Settled(_)).then_some(Depth {
+                    confirmations: 40,
+                    safe: true,
+                    finalized: false,
+                }),
                 state,
             };
             assert_eq!(read(write(&status).to_string().as_bytes()), Ok(Some(status)));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use alloy_primitives::{Address, B256, U256};
 use anyhow::anyhow;
 use groat_core::reason::printable;
-use groat_core::{Amount, Network, Price};
+use groat_core::{Amount, Confirmations, Network, Price};
 use groat_facilitator::http::Caller;
 use serde::Deserialize;
 use toml::Spanned;
@@ -115,6 +115,8 @@ pub(crate) struct GateConfig {
     pub(crate) facilitator_key_env: Option<Spanned<String>>,
     /// The book: an SQLite file, or the URL of a PostgreSQL database.
     pub(crate) store: Option<Spanned<String>>,
+    /// How deep a payment's block must lie before anything is handed out.
+    pub(crate) confirmations: Option<Confirmations>,
     /// What costs what.
     #[serde(default)]
     pub(crate) route: Vec<RouteConfig>,
@@ -132,6 +134,8 @@ pub(crate) struct RouteConfig {
     /// For people.
     #[serde(default)]
     pub(crate) description: String,
+    /// Instead of the gate's.
+    pub(crate) confirmations: Option<Confirmations>,
 }
 
 /// A file that was read, for messages that point into it.
@@ -337,6 +341,12 @@ mod tests {
             ("\n[[gate.route]]\nmatch = \"/a\"\nprice = \"0,01\"\n", "/groat.toml:4: ", "is not a price"),
             ("[[gate.route]]\nmatch = \"/a\"\nprice = 0.01\n", "/groat.toml:3: ", "expected a string"),
             ("[[gate.route]]\nmatch = \"/a\"\nprice = \"1e-7\"\n", "/groat.toml:3: ", "is not a price"),
+            ("[gate]\nconfirmations = 0\n", "/groat.toml:2: ", "write 1 to 1000, \"safe\" or"),
+            (
+                "[[gate.route]]\nmatch = \"/a\"\nprice = \"$1\"\nconfirmations = \"final\"\n",
+                "/groat.toml:4: ",
+                "`final` is no number of confirmations",
+            ),
             ("[gate\n", "/groat.toml:1: ", ""),
             ("[gate]\nnetwork = \"\\u001b[2J\\nb\"\n", "/groat.toml:2: ", "` [2J b` is not a network"),
             ("[[chain]]\nrpc = \"http://x\"\n", "/groat.toml:1: ", "missing field `network`"),

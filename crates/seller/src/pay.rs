@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use groat_core::ports::{Clock, Facilitator, Mechanism, Store};
-use groat_core::{Network, Offer, Terms, Timestamp};
+use groat_core::{Confirmations, Network, Offer, Terms, Timestamp};
 use groat_wire::Dialects;
 use url::Url;
 
@@ -31,6 +31,7 @@ pub(crate) struct Shop {
     pub(crate) networks: Vec<Network>,
     pub(crate) pay_to: Option<String>,
     pub(crate) timeout_s: u64,
+    pub(crate) confirmations: Confirmations,
     pub(crate) public_url: Option<Url>,
     pub(crate) limits: Limits,
     pub(crate) cors: Cors,
@@ -146,6 +147,7 @@ pub struct PayBuilder {
     networks: Vec<String>,
     pay_to: Option<String>,
     timeout_s: Option<u64>,
+    confirmations: Confirmations,
     public_url: Option<String>,
     limits: Limits,
     cors: Cors,
@@ -207,6 +209,14 @@ impl PayBuilder {
     #[must_use]
     pub fn timeout_s(mut self, seconds: u64) -> Self {
         self.timeout_s = Some(seconds);
+        self
+    }
+
+    /// How deep a payment's block must lie before anything is handed out, unless a route says otherwise; one block by
+    /// default. Above that the facilitator must be able to tell the depth: an engine, or another groat.
+    #[must_use]
+    pub fn confirmations(mut self, confirmations: Confirmations) -> Self {
+        self.confirmations = confirmations;
         self
     }
 
@@ -273,6 +283,7 @@ impl PayBuilder {
             networks: self.networks.iter().map(parse).collect::<Result<_, _>>()?,
             pay_to: self.pay_to,
             timeout_s,
+            confirmations: self.confirmations,
             public_url: self.public_url.as_deref().map(public_origin).transpose()?,
             limits: self.limits,
             cors: self.cors,

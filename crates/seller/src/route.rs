@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use groat_core::offer::Ask;
-use groat_core::{Amount, Network, Offer, Price, Terms};
+use groat_core::{Amount, Confirmations, Network, Offer, Price, Terms};
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -57,6 +57,7 @@ pub(crate) struct Route {
     pub(crate) shop: Arc<Shop>,
     pub(crate) pricing: Pricing,
     pub(crate) settle: Settle,
+    pub(crate) confirmations: Confirmations,
     pub(crate) description: String,
     pub(crate) mime_type: String,
     pub(crate) resource: Option<String>,
@@ -126,6 +127,7 @@ pub struct RouteBuilder {
     price_fn: Option<PriceFn>,
     pay_to_fn: Option<PayToFn>,
     settle: Settle,
+    confirmations: Option<Confirmations>,
     description: String,
     mime_type: String,
     resource: Option<String>,
@@ -146,6 +148,7 @@ impl RouteBuilder {
             price_fn: None,
             pay_to_fn: None,
             settle: Settle::Auto,
+            confirmations: None,
             description: String::new(),
             mime_type: String::new(),
             resource: None,
@@ -230,6 +233,13 @@ impl RouteBuilder {
         self
     }
 
+    /// How deep the payment's block must lie before anything is handed out, instead of what holds for the seller's other
+    /// routes. What takes longer than [`crate::Limits::settle_timeout_s`] is told as pending, and served on a resend.
+    pub fn confirmations(mut self, confirmations: Confirmations) -> Self {
+        self.confirmations = Some(confirmations);
+        self
+    }
+
     /// What the buyer gets, for people.
     pub fn description(mut self, text: &str) -> Self {
         text.clone_into(&mut self.description);
@@ -275,6 +285,7 @@ impl RouteBuilder {
             Pricing::Fixed(checked)
         };
         Ok(PayLayer::new(Route {
+            confirmations: self.confirmations.unwrap_or(self.shop.confirmations),
             shop: self.shop,
             pricing,
             settle: self.settle,

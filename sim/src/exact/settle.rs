@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use groat_core::books::{Attempt, Mined, Settled, Settlement};
 use groat_core::ports::{Look, Outcome, Place, Plan, Replacement, Settler, Standing};
 use groat_core::{
-    Amount, Claim, Failure, Fault as Trouble, Funds, Network, Offer, Payment, Reason, Timestamp,
+    Amount, Claim, Depth, Failure, Fault as Trouble, Funds, Network, Offer, Payment, Reason, Timestamp,
 };
 use serde_json::{Value, json};
 
@@ -251,6 +251,19 @@ impl Settler for Exact {
             Standing::Final
         } else {
             Standing::Standing
+        })
+    }
+
+    async fn depth(&self, network: &Network, mined: &Mined) -> Result<Depth, Trouble> {
+        let standing = self.standing(network, mined).await?;
+        let head = self.node()?.chain.head().number;
+        Ok(Depth {
+            confirmations: match standing {
+                Standing::Replaced => 0,
+                Standing::Standing | Standing::Final => head.max(mined.block) - mined.block + 1,
+            },
+            safe: standing == Standing::Final,
+            finalized: standing == Standing::Final,
         })
     }
 

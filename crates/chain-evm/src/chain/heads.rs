@@ -5,9 +5,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use alloy_primitives::{B256, U64};
-use groat_core::Fault;
 use groat_core::books::Mined;
 use groat_core::ports::Standing;
+use groat_core::{Depth, Fault};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -24,15 +24,33 @@ const LINKS_FRESH: Duration = Duration::from_secs(1);
 const GAP_MAX: u64 = 64;
 /// So many blocks deep a block is final on chains whose nodes do not know the word.
 const DEPTH_FINAL: u64 = 64;
-/// Between two questions for what is final.
-const FINAL_FRESH: Duration = Duration::from_secs(5);
+/// And so many deep it is safe.
+const DEPTH_SAFE: u64 = 32;
+/// Between two questions for what is final, or safe.
+const TAG_FRESH: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Heads {
     newest: watch::Sender<u64>,
     polling: tokio::sync::Mutex<()>,
     links: tokio::sync::Mutex<Links>,
-    last_final: Mutex<Option<(Instant, u64)>>,
+    last_final: Tag,
+    last_safe: Tag,
+}
+
+/// The last block that deserves a word, and when a node said so.
+#[derive(Debug)]
+struct Tag {
+    word: &'static str,
+    /// So many blocks deep where nodes do not know the word.
+    depth: u64,
+    told: Mutex<Option<(Instant, u64)>>,
+}
+
+impl Tag {
+    fn new(word: &'static str, depth: u64) -> Self {
+        Self { word, depth, told: Mutex::default() }
+    }
 }
 
 /// The chain as it was when somebody looked last.
@@ -45,7 +63,8 @@ struct Links {
 impl Default for Heads {
     fn default() -> Self {
         let (polling, links) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
-        Self { newest: watch::Sender::new(0), polling, links, last_final: Mutex::default() }
+        let (last_final, last_safe) = (Tag::new("finalized", DEPTH_FINAL), Tag::new("safe", DEPTH_SAFE));
+        Self { newest: watch::Sender::new(0), polling, links, last_final, last_safe }
     }
 }
 
@@ -90,8 +109,26 @@ impl Chain {
         }
     }
 
-    /// What has become of a block that a transaction was seen in. One question a second, however many ask.
+    /// What has become of a block that a transaction was seen in.
     pub(crate) async fn standing(&self, mined: &Mined) -> Result<Standing, Fault> {
+        let Some(head) = self.head_above(mined).await? else { return Ok(Standing::Replaced) };
+        let is_final = mined.block <= self.last(&self.0.heads.last_final, head).await?;
+        Ok(if is_final { Standing::Final } else { Standing::Standing })
+    }
+
+    /// How deep it lies.
+    pub(crate) async fn depth(&self, mined: &Mined) -> Result<Depth, Fault> {
+        let Some(head) = self.head_above(mined).await? else { return Ok(Depth::default()) };
+        Ok(Depth {
+            // The newest that was looked at may be a second old, and below a block that is there.
+            confirmations: head.max(mined.block) - mined.block + 1,
+            safe: mined.block <= self.last(&self.0.heads.last_safe, head).await?,
+            finalized: mined.block <= self.last(&self.0.heads.last_final, head).await?,
+        })
+    }
+
+    /// The newest block, if the chain below it has this one. One question a second, however many ask.
+    async fn head_above(&self, mined: &Mined) -> Result<Option<u64>, Fault> {
         let hash: B256 =
             mined.block_hash.parse().map_err(|_| Fault::garbled("store", "a block has no hash"))?;
         let (head, known) = {
@@ -111,11 +148,7 @@ impl Chain {
             Some(hash) => Some(hash),
             None => self.rpc().block(mined.block).await?.map(|block| block.hash),
         };
-        if there != Some(hash) {
-            return Ok(Standing::Replaced);
-        }
-        let last_final = self.last_final(head).await?;
-        Ok(if mined.block <= last_final { Standing::Final } else { Standing::Standing })
+        Ok((there == Some(hash)).then_some(head))
     }
 
     /// Follows the parents of a new head down to what is known; everything below stands as it did.
@@ -145,19 +178,19 @@ impl Chain {
         Ok(())
     }
 
-    async fn last_final(&self, head: u64) -> Result<u64, Fault> {
-        if let Some((at, number)) = *lock(&self.0.heads.last_final)
-            && at.elapsed() < FINAL_FRESH
+    async fn last(&self, tag: &Tag, head: u64) -> Result<u64, Fault> {
+        if let Some((at, number)) = *lock(&tag.told)
+            && at.elapsed() < TAG_FRESH
         {
             return Ok(number);
         }
         let answer =
-            self.rpc().try_ask::<_, Option<Block>>("eth_getBlockByNumber", ("finalized", false)).await?;
+            self.rpc().try_ask::<_, Option<Block>>("eth_getBlockByNumber", (tag.word, false)).await?;
         let number = match answer {
             Ok(Some(block)) => block.number.to::<u64>(),
-            Ok(None) | Err(_) => head.saturating_sub(DEPTH_FINAL),
+            Ok(None) | Err(_) => head.saturating_sub(tag.depth),
         };
-        *lock(&self.0.heads.last_final) = Some((Instant::now(), number));
+        *lock(&tag.told) = Some((Instant::now(), number));
         Ok(number)
     }
 }

@@ -6,7 +6,9 @@ use alloy_primitives::{Address, Bytes, U64, U256};
 use async_trait::async_trait;
 use groat_core::books::{Attempt, Mined, Settlement};
 use groat_core::ports::{Look, Mechanism, Place, Plan, Replacement, Settler, Standing};
-use groat_core::{Amount, Claim, Failure, Fault, Funds, Network, Offer, Payment, Reason, Refusal, Timestamp};
+use groat_core::{
+    Amount, Claim, Depth, Failure, Fault, Funds, Network, Offer, Payment, Reason, Refusal, Timestamp,
+};
 use serde_json::Value;
 
 use super::check::{Checked, check};
@@ -148,6 +150,10 @@ impl Settler for ExactEvm {
 
     async fn standing(&self, network: &Network, mined: &Mined) -> Result<Standing, Fault> {
         self.set_up(network)?.standing(mined).await
+    }
+
+    async fn depth(&self, network: &Network, mined: &Mined) -> Result<Depth, Fault> {
+        self.set_up(network)?.depth(mined).await
     }
 
     fn head(&self, network: &Network) -> u64 {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Aggregate, Book};
 use crate::payment::Fingerprint;
-use crate::{Amount, PaymentId, Reason, Receipt, Timestamp};
+use crate::{Amount, Confirmations, PaymentId, Reason, Receipt, Timestamp};
 
 /// What the handler answered, kept so that the same payment gets the same answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +74,9 @@ pub struct Sale {
     pub pay_to: String,
     /// How much, in atomic units.
     pub amount: Amount,
+    /// How sure of the money its route was to be when the sale was made.
+    #[serde(default)]
+    pub confirmations: Confirmations,
     /// From when on no chain takes the payment, so that what has not moved by then never will.
     pub valid_until: Timestamp,
     /// Until when the answer is kept.

@@ -71,6 +71,7 @@ fn sale() -> Sale {
         holder: None,
         pay_to: "0xp".into(),
         amount: Amount::from_units(1),
+        confirmations: crate::Confirmations::default(),
         valid_until: Timestamp(50),
         keep_until: Timestamp(100),
         state: SaleState::Held { started: false },

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::books::{Attempt, Mined, Settled, Settlement};
 use crate::offer::Offer;
 use crate::verified::Claim;
-use crate::{Amount, Failure, Fault, Network, Payment, PaymentKey, Reason, Terms, Timestamp};
+use crate::{Amount, Depth, Failure, Fault, Network, Payment, PaymentKey, Reason, Terms, Timestamp};
 
 /// One scheme on one chain family, without any input or output.
 pub trait Mechanism: Send + Sync {
@@ -241,6 +241,9 @@ pub trait Settler: Mechanism {
 
     /// What has become of a block that a transaction was seen in.
     async fn standing(&self, network: &Network, mined: &Mined) -> Result<Standing, Fault>;
+
+    /// How deep a block lies that a transaction was seen in.
+    async fn depth(&self, network: &Network, mined: &Mined) -> Result<Depth, Fault>;
 
     /// The newest block of this network that anybody here has seen; 0 before the first.
     fn head(&self, network: &Network) -> u64;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::books::{PaymentEvent, SettlementState};
 use crate::verified::Claim;
-use crate::{Failure, Fault, Network, Offer, Payment, PaymentId, Receipt, Timestamp};
+use crate::{Depth, Failure, Fault, Network, Offer, Payment, PaymentId, Receipt, Timestamp};
 
 /// One thing a facilitator can settle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub struct PaymentStatus {
     pub reverted: bool,
     /// Where it stands.
     pub state: SettlementState,
+    /// How deep its block lies, once settled; `None` where nobody can tell.
+    pub depth: Option<Depth>,
 }
 
 /// Verifies and settles payments. Local engine and remote client look the same.

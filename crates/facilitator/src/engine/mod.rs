@@ -4,6 +4,7 @@
 //! from which signers fetch as much as fits into one transaction ([`lane`]); what was sent is watched until its block
 //! is final ([`watch`]). Callers only wait, so a caller that hangs up cancels nothing (threat rows R02, R07).
 
+mod depth;
 mod exposure;
 mod flights;
 mod lane;
@@ -480,7 +481,9 @@ impl Facilitator for Engine {
         {
             transaction.clone_from(&last.transaction);
         }
+        let depth = self.depth(&record).await;
         Ok(Some(PaymentStatus {
+            depth,
             id: record.id,
             payer: record.payer,
             pay_to: record.pay_to,

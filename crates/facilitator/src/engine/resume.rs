@@ -168,7 +168,7 @@ impl Engine {
         Ok(())
     }
 
-    fn settler_of(&self, network: &Network) -> Option<&Arc<dyn Settler>> {
+    pub(super) fn settler_of(&self, network: &Network) -> Option<&Arc<dyn Settler>> {
         self.0.settlers.iter().find(|settler| settler.speaks(network))
     }
 

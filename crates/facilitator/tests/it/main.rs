@@ -4,6 +4,7 @@
 mod batches;
 mod budget;
 mod callers;
+mod confirmations;
 mod garbage;
 mod hostile;
 mod lanes;

@@ -54,6 +54,7 @@ impl Facilitator for Unsure {
             valid_until: Timestamp(1),
             gas: 0,
             reverted: false,
+            depth: None,
             state: SettlementState::Submitted { slot: String::new(), transaction: "0x1".into() },
         }))
     }

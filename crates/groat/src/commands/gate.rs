@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use axum::Router;
 use clap::Args;
-use groat_core::Network;
 use groat_core::ports::{Facilitator, Store};
+use groat_core::{Confirmations, Network};
 use groat_facilitator::Remote;
 use groat_seller::{Gateway, GatewayConfig, Limits, Pay};
 use serde_json::json;
@@ -40,6 +40,9 @@ pub(crate) struct Options {
     /// Account to be paid
     #[arg(long, value_name = "ACCOUNT")]
     pay_to: Option<String>,
+    /// How deep a payment's block must lie before anything is handed out: 1, 12, safe, finalized
+    #[arg(long, value_name = "DEPTH")]
+    confirmations: Option<Confirmations>,
     /// Where buyers reach the gate
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
@@ -98,7 +101,8 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
         .store(store)
         .clock(registry::clock())
         .network(&network)
-        .pay_to(&pay_to);
+        .pay_to(&pay_to)
+        .confirmations(options.confirmations.or(config.gate.confirmations).unwrap_or_default());
     if books.are_shared() {
         let mut limits = Limits::default();
         limits.lease_s = LEASE_S;
@@ -190,6 +194,7 @@ fn routes(options: &Options, config: &Config) -> anyhow::Result<Vec<serde_json::
             "path": route.pattern.get_ref(),
             "price": route.price.get_ref(),
             "description": route.description,
+            "confirmations": route.confirmations,
         }));
     }
     if routes.is_empty() {

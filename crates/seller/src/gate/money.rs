@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use groat_core::books::SettlementState;
+use groat_core::books::{Sale, SettlementState};
 use groat_core::payment::ReceiptOutcome;
 use groat_core::{
-    Amount, Claim, Failure, Fault, Offer, Payment, PaymentId, Reason, Receipt, Refusal, Timestamp, Verified,
+    Amount, Claim, Confirmations, Failure, Fault, Offer, Payment, PaymentId, Reason, Receipt, Refusal,
+    Timestamp, Verified,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::late;
 use crate::pay::Shop;
@@ -47,6 +48,22 @@ pub(crate) struct Till<'a> {
     pub(crate) valid_until: Timestamp,
     pub(crate) payment: &'a Payment,
     pub(crate) offer: &'a Offer,
+    pub(crate) confirmations: Confirmations,
+}
+
+/// What is to be paid, and how sure of it the seller wants to be.
+pub(crate) struct Due<'a> {
+    id: PaymentId,
+    amount: Amount,
+    pay_to: &'a str,
+    confirmations: Confirmations,
+}
+
+impl<'a> Due<'a> {
+    pub(crate) fn of(sale: &'a Sale) -> Self {
+        let Sale { id, amount, pay_to, confirmations, .. } = sale;
+        Self { id: *id, amount: *amount, pay_to, confirmations: *confirmations }
+    }
 }
 
 impl Till<'_> {
@@ -71,13 +88,53 @@ impl Till<'_> {
         }
     }
 
-    /// Moves the money. `asked_before` says that an earlier call may have ended without an answer: then a refusal
+    /// Moves the money, and waits until it lies as deep as the route wants. `asked_before` as in [`Till::move_money`].
+    pub(crate) async fn settle(&self, asked_before: bool) -> Settlement {
+        let deadline = Instant::now() + Duration::from_secs(self.shop.limits.settle_timeout_s);
+        match self.move_money(asked_before).await {
+            Settlement::Settled(receipt) if !self.confirmations.is_mined() => {
+                self.confirm(receipt, deadline).await
+            }
+            settlement => settlement,
+        }
+    }
+
+    /// Looks until the payment lies deep enough. What does not until the deadline is pending: the resend goes on.
+    async fn confirm(&self, receipt: Receipt, deadline: Instant) -> Settlement {
+        let pause = Duration::from_millis(self.shop.limits.settle_again_after_ms);
+        let mut transaction = receipt.transaction.clone();
+        loop {
+            match self.known().await {
+                // After a reorganisation it may be in another transaction than the first receipt says.
+                Known::Settled(Receipt { transaction, .. }) => {
+                    return Settlement::Settled(Receipt { transaction, ..receipt });
+                }
+                Known::Moving(told) => transaction = told.or(transaction),
+                Known::Failed(reason) => return Settlement::Refused(reason.into()),
+                Known::Still => return Settlement::Pending(transaction),
+                Known::Unknown => {
+                    tracing::error!(
+                        payment = %self.id,
+                        "the facilitator does not tell how deep a payment lies, so nothing is served for it: use a \
+                         groat facilitator that reaches its node, or set `confirmations = 1` for this route"
+                    );
+                    return Settlement::Pending(transaction);
+                }
+            }
+            if Instant::now() + pause > deadline {
+                return Settlement::Pending(transaction);
+            }
+            sleep(pause).await;
+        }
+    }
+
+    /// Gets the money into a block. `asked_before` says that an earlier call may have ended without an answer: then a refusal
     /// alone proves nothing, because to a facilitator without memory a payment that was taken looks used.
-    pub(crate) async fn settle(&self, mut asked_before: bool) -> Settlement {
+    async fn move_money(&self, mut asked_before: bool) -> Settlement {
         let mut transaction = None;
         for attempt in 0..2 {
             if attempt > 0 {
-                tokio::time::sleep(Duration::from_millis(self.shop.limits.settle_again_after_ms)).await;
+                sleep(Duration::from_millis(self.shop.limits.settle_again_after_ms)).await;
             }
             match self.settle_once().await {
                 Ok(receipt) => return Settlement::Settled(receipt),
@@ -147,7 +204,9 @@ impl Till<'_> {
 
     /// What the facilitator's book says.
     pub(crate) async fn known(&self) -> Known {
-        known(self.shop, &self.id, self.offer.amount, &self.offer.pay_to).await
+        let Self { id, offer, confirmations, .. } = self;
+        let (amount, pay_to) = (offer.amount, &offer.pay_to);
+        known(self.shop, Due { id: *id, amount, pay_to, confirmations: *confirmations }).await
     }
 }
 
@@ -160,9 +219,10 @@ pub(crate) fn is_dead(shop: &Shop, valid_until: Timestamp) -> bool {
 ///
 /// What it pays is not part of its id: a payer can sign one nonce for two payees, and show us the other one (threat row
 /// G06).
-pub(crate) async fn known(shop: &Shop, id: &PaymentId, amount: Amount, pay_to: &str) -> Known {
+pub(crate) async fn known(shop: &Shop, due: Due<'_>) -> Known {
+    let Due { id, amount, pay_to, confirmations } = due;
     let limit = Duration::from_secs(shop.limits.verify_timeout_s);
-    let status = match timeout(limit, shop.facilitator.status(id)).await {
+    let status = match timeout(limit, shop.facilitator.status(&id)).await {
         Ok(Ok(Some(status))) => status,
         Ok(Ok(None)) => return Known::Still,
         Ok(Err(_)) | Err(_) => return Known::Unknown,
@@ -172,12 +232,16 @@ pub(crate) async fn known(shop: &Shop, id: &PaymentId, amount: Amount, pay_to: &
         .iter()
         .any(|mechanism| mechanism.speaks(&status.network) && mechanism.same_account(&status.pay_to, pay_to));
     let ours = same_payee && status.amount == amount;
+    let is_sure = confirmations.is_mined() || status.depth.is_some_and(|depth| confirmations.is_met(&depth));
     match status.state {
         // The nonce is spent, on something else.
         SettlementState::Settled(_) if !ours => Known::Failed(Reason::NonceAlreadyUsed),
         // That may still fail, and then ours may be taken.
         SettlementState::Submitted { .. } if !ours => Known::Unknown,
         SettlementState::Failed { .. } if !ours => Known::Still,
+        SettlementState::Settled(_) if !is_sure && status.depth.is_none() => Known::Unknown,
+        // A reorganisation may still take it back.
+        SettlementState::Settled(settled) if !is_sure => Known::Moving(Some(settled.transaction)),
         SettlementState::Settled(settled) => Known::Settled(Receipt {
             outcome: ReceiptOutcome::Settled,
             network: status.network,

@@ -3,7 +3,7 @@
 use groat_core::books::{Aggregate, SaleEvent, SaleState};
 use groat_core::{Fault, Reason};
 
-use super::money::{self, Known};
+use super::money::{self, Due, Known};
 use super::presence::is_free;
 use super::sales::Held;
 use crate::pay::Shop;
@@ -47,20 +47,19 @@ async fn finish(shop: &Shop, held: Held) -> Result<bool, Fault> {
     // A call to settle from before the crash may still be on its way: "never heard of it" says little as long as the
     // payment can be taken.
     let is_over = money::is_dead(shop, held.sale().valid_until);
-    let event =
-        match (&held.sale().state, money::known(shop, &id, held.sale().amount, &held.sale().pay_to).await) {
-            (SaleState::Held { .. } | SaleState::Served { .. }, Known::Settled(receipt)) => {
-                SaleEvent::Pay(receipt)
-            }
-            (SaleState::Held { .. } | SaleState::Served { .. }, Known::Failed(reason)) => {
-                SaleEvent::Refuse(reason)
-            }
-            (SaleState::Held { .. } | SaleState::Served { .. }, Known::Still) if is_over => {
-                SaleEvent::Refuse(Reason::Expired)
-            }
-            // Unknown money, an answer that lies ready, or a paid run that only the buyer's request can repeat.
-            _ => return Ok(false),
-        };
+    let event = match (&held.sale().state, money::known(shop, Due::of(held.sale())).await) {
+        (SaleState::Held { .. } | SaleState::Served { .. }, Known::Settled(receipt)) => {
+            SaleEvent::Pay(receipt)
+        }
+        (SaleState::Held { .. } | SaleState::Served { .. }, Known::Failed(reason)) => {
+            SaleEvent::Refuse(reason)
+        }
+        (SaleState::Held { .. } | SaleState::Served { .. }, Known::Still) if is_over => {
+            SaleEvent::Refuse(Reason::Expired)
+        }
+        // Unknown money, an answer that lies ready, or a paid run that only the buyer's request can repeat.
+        _ => return Ok(false),
+    };
     let applied = shop.sales.apply(held, event, shop.now()).await?;
     Ok(applied.is_some_and(|held| held.sale().is_final()))
 }

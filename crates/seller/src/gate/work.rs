@@ -117,6 +117,7 @@ impl Work {
             holder: self.order.desk.route.shop.name(),
             pay_to: self.order.offer.pay_to.clone(),
             amount: self.order.offer.amount,
+            confirmations: self.order.desk.route.confirmations,
             valid_until: self.order.valid_until,
             keep_until: money::keep_until(&self.order.desk.route.shop, self.order.valid_until),
             state: SaleState::Held { started },
@@ -454,7 +455,8 @@ impl Work {
     fn till(&self) -> Till<'_> {
         let order = &self.order;
         let Order { id, valid_until, payment, offer, .. } = order;
-        Till { shop: &order.desk.route.shop, id: *id, valid_until: *valid_until, payment, offer }
+        let (shop, confirmations) = (&order.desk.route.shop, order.desk.route.confirmations);
+        Till { shop, id: *id, valid_until: *valid_until, payment, offer, confirmations }
     }
 }
 

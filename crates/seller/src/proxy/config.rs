@@ -1,5 +1,6 @@
 //! How a gateway is described. Reading files is the binary's business.
 
+use groat_core::Confirmations;
 use serde::Deserialize;
 
 use crate::route::Settle;
@@ -48,6 +49,9 @@ pub struct RouteRule {
     /// When the money is taken.
     #[serde(default)]
     pub settle: Settle,
+    /// How deep the payment's block must lie before anything is handed out, instead of the seller's.
+    #[serde(default)]
+    pub confirmations: Option<Confirmations>,
     /// Seconds that a payment may take, as told to buyers.
     #[serde(default)]
     pub timeout_s: Option<u64>,

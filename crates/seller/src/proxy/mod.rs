@@ -66,6 +66,9 @@ impl Gateway {
             if let Some(account) = &rule.pay_to {
                 route = route.pay_to(account);
             }
+            if let Some(confirmations) = rule.confirmations {
+                route = route.confirmations(confirmations);
+            }
             if let Some(seconds) = rule.timeout_s {
                 route = route.timeout_s(seconds);
             }

@@ -15,7 +15,8 @@ use groat_core::offer::Ask;
 use groat_core::payment::ReceiptOutcome;
 use groat_core::ports::{Facilitator, Mechanism, PaymentStatus, Store, Supported, Token};
 use groat_core::{
-    Claim, Failure, Fault, Network, Offer, Payment, PaymentId, PaymentKey, Reason, Receipt, Terms, Timestamp,
+    Claim, Depth, Failure, Fault, Network, Offer, Payment, PaymentId, PaymentKey, Reason, Receipt, Terms,
+    Timestamp,
 };
 use groat_seller::{Limits, Pay, PayBuilder};
 use groat_store::{Journal, MemoryStore};
@@ -131,6 +132,8 @@ pub(crate) struct Fake {
     pub(crate) known: Mutex<HashMap<PaymentId, SettlementState>>,
     /// Whom the known payments pay; empty is [`PAY_TO`].
     pub(crate) pays: Mutex<String>,
+    /// How deep they lie; without it the facilitator cannot tell.
+    pub(crate) depth: Mutex<Option<Depth>>,
     pub(crate) without_memory: std::sync::atomic::AtomicBool,
 }
 
@@ -248,6 +251,7 @@ impl Facilitator for Fake {
             valid_until: Timestamp(NOW + 60),
             gas: 0,
             reverted: false,
+            depth: *self.depth.lock().unwrap(),
             state,
         }))
     }

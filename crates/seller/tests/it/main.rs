@@ -6,6 +6,7 @@
 mod after;
 mod before;
 mod challenge;
+mod confirmations;
 mod crash;
 mod gateway;
 mod kit;

@@ -23,6 +23,7 @@ fn sale(number: u8) -> Sale {
         holder: None,
         pay_to: "0xp".into(),
         amount: groat_core::Amount::from_units(1),
+        confirmations: groat_core::Confirmations::default(),
         valid_until: NOW.plus(30),
         keep_until: NOW.plus(60),
         state: SaleState::Held { started: false },
