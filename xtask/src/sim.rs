@@ -6,8 +6,7 @@ use crate::shell::run;
 pub(crate) const SEEDS: u64 = 20_000;
 
 /// How many of them over the simulated network, where every byte is real and a seed costs much more.
-/// Seed 262 is an open bug (`a payment has one live signer nonce`); it is the next thing to mend, and then 500.
-pub(crate) const NET_SEEDS: u64 = 250;
+pub(crate) const NET_SEEDS: u64 = 500;
 
 /// Runs seeds on an optimised build.
 pub(crate) fn seeds(count: u64, from: u64) -> anyhow::Result<()> {
