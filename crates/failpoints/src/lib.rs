@@ -8,15 +8,15 @@
 //! | --- | --- | --- |
 //! | KP0 | a gate has read a payment | seller `gate/admit`, `let_in` |
 //! | KP1 | the hold is in the book of sales | seller `gate/work`, `hold` |
-//! | KP2 | the facilitator said yes to `verify` | seller `gate/work`, `serve_first` |
+//! | KP2 | the facilitator said yes to `verify`; of a request that is served first nothing is in the book | seller `gate/work`, `begin` |
 //! | KP3 | the facilitator found room beside the payer's other promises; that room is in memory | facilitator `engine`, `begin` |
-//! | KP4 | the start of the handler is in the book | seller `gate/work`, `serve_first` |
+//! | KP4 | the start of the handler is in the book | seller `gate/work`, `serve` |
 //! | KP5 | the signed transaction is in the book, and was not sent | facilitator `engine/lane`, `submit` |
 //! | KP6 | it was sent, and no answer came | facilitator `engine/watch`, `broadcast` |
 //! | KP7 | the node took it | facilitator `engine/watch`, `broadcast` |
 //! | KP8 | a block has it, and nobody has looked | facilitator `engine/watch`, `carry` |
 //! | KP9 | the receipt is in the book of sales, before the handler of a request that is paid first | seller `gate/work`, `pay_first` |
-//! | KP10 | the handler has answered, and the book has not its answer | seller `gate/work`, `serve_first` and `stream` |
+//! | KP10 | the handler has answered, and the book has not its answer | seller `gate/work`, `serve` and `stream` |
 //! | KP11 | the answer is in the book, and was not sent | seller `gate/work`, `step` |
 //! | KP12 | the answer is in the book, and all but its last piece was sent | seller `gate/work`, `stream` |
 //! | KP13 | the settlement and what the outbox says of it are in the book, and nobody was told | facilitator `engine/watch`, `look` |

@@ -29,7 +29,7 @@ struct Row {
 const ROWS: [Row; 19] = [
     Row { point: "KP0", story: "gate: payment read; the resend buys", run: gate::kp0 },
     Row { point: "KP1", story: "gate: held; the resend takes the hold up", run: gate::kp1 },
-    Row { point: "KP2", story: "gate: verified; the resend takes the hold up", run: gate::kp2 },
+    Row { point: "KP2", story: "gate: verified, nothing held; the resend buys", run: gate::kp2 },
     Row { point: "KP3", story: "facilitator: room taken in memory; settled anew", run: facilitator::kp3 },
     Row { point: "KP4", story: "gate: run begun; a GET runs once more", run: gate::kp4 },
     Row {
