@@ -83,8 +83,7 @@ impl Work {
     /// Asks the book before the chain: on chain a payment that was taken looks used. What is not in the book is written
     /// before anything happens for it; a payment that is no good is not worth a line.
     async fn begin(&mut self) -> Step {
-        let there = self.sales().load(&self.order.id).await;
-        if let Some(held) = there.map_err(|fault| self.order.desk.fault(&fault))? {
+        if let Some(held) = self.find().await? {
             return self.adopt(held).await;
         }
         if self.order.desk.route.settle.first(&self.order.parts.method) {
@@ -93,6 +92,10 @@ impl Work {
         match self.till().verify().await {
             Ok(claim) => self.payer = Some(claim.payer),
             Err(failure) => {
+                // Another instance may have sold it meanwhile, and then it looks used.
+                if let Some(held) = self.find().await? {
+                    return self.adopt(held).await;
+                }
                 if is_under_way(&failure) {
                     // For this request and for no other.
                     self.hold(false).await?;
@@ -103,6 +106,10 @@ impl Work {
         reach("KP2");
         let held = self.hold(true).await?;
         self.serve(held).await
+    }
+
+    async fn find(&self) -> Result<Option<Held>, Reply> {
+        self.sales().load(&self.order.id).await.map_err(|fault| self.order.desk.fault(&fault))
     }
 
     /// A new line in the book; when `started`, the handler is entered next.

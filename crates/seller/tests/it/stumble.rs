@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use groat_core::Fault;
 use groat_core::books::{Answer, Book, Sale, SaleState};
 use groat_core::ports::{Record, Store, Write};
+use groat_core::{Fault, Reason};
 use groat_store::MemoryStore;
 use http::StatusCode;
 use http_body_util::BodyExt;
@@ -147,4 +147,41 @@ async fn i2_what_another_instance_finishes_meanwhile_is_not_run_again() {
     let seen = buy(&app, post("/weather", "x"), "n").await;
     assert_eq!((seen.status, seen.body.as_ref()), (StatusCode::OK, b"told by another".as_ref()));
     assert_eq!(world.hits(), 0);
+}
+
+/// A book in which a sale is not there yet when it is first looked for.
+struct Late(MemoryStore, AtomicUsize);
+
+#[async_trait]
+impl Store for Late {
+    async fn get(&self, book: Book, key: &str) -> Result<Option<Record>, Fault> {
+        let found = self.0.get(book, key).await?;
+        Ok(found.filter(|_| self.1.fetch_add(1, Ordering::SeqCst) > 0))
+    }
+
+    async fn commit(&self, writes: Vec<Write>) -> Result<bool, Fault> {
+        self.0.commit(writes).await
+    }
+
+    async fn scan(
+        &self,
+        book: Book,
+        after: Option<&str>,
+        open_only: bool,
+        count_max: usize,
+    ) -> Result<Vec<Record>, Fault> {
+        self.0.scan(book, after, open_only, count_max).await
+    }
+}
+
+#[tokio::test]
+async fn i6_what_another_instance_sells_meanwhile_is_not_refused_as_used() {
+    let world = World::new();
+    let copy = copies(pay_for(&world.weather(&world.pay()), get("/weather"), "n").await).await;
+    assert_eq!(send(&world.weather(&world.pay()), copy()).await.status, StatusCode::OK);
+    let store = Late(world.store.clone(), AtomicUsize::new(0));
+    let app = world.weather(&world.builder().store(Arc::new(store)).build().unwrap());
+    world.fake.script_verify(refuse(Reason::NonceAlreadyUsed));
+    assert_eq!(send(&app, copy()).await.status, StatusCode::OK);
+    assert_eq!(world.hits(), 1);
 }
