@@ -538,7 +538,8 @@ impl Drop for Watch {
     }
 }
 
-fn block_of(settled: &Settled) -> Mined {
+/// The block that settled a payment.
+pub(super) fn block_of(settled: &Settled) -> Mined {
     Mined {
         transaction: settled.transaction.clone(),
         block: settled.block,
