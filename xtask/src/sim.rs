@@ -2,9 +2,8 @@
 
 use crate::shell::run;
 
-/// How many seeds the tests run. Seed 280 is an open bug (a cancellation that a reorganisation takes back leaves our
-/// transaction's payment failed); it is the next thing to mend, and then 20,000.
-pub(crate) const SEEDS: u64 = 250;
+/// How many seeds the tests run.
+pub(crate) const SEEDS: u64 = 20_000;
 
 /// How many of them over the simulated network, where every byte is real and a seed costs much more.
 pub(crate) const NET_SEEDS: u64 = 500;

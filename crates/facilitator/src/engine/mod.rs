@@ -14,6 +14,7 @@ mod recent;
 mod resume;
 mod terms;
 mod watch;
+mod watched;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,7 +35,8 @@ use news::Outbox;
 use queue::Queues;
 use recent::Recent;
 use terms::{ended, same_terms};
-use watch::{Watch, Watched};
+use watch::Watch;
+use watched::Watched;
 
 pub use resume::{ChainNonces, LaneStatus, ResumeError, Resumed};
 

@@ -2,7 +2,7 @@
 //! what became of them, and takes that back when a reorganisation does.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use groat_core::books::{
     Aggregate, Attempt, Mined, PaymentEvent, Settled, Settlement, SettlementEvent, SettlementState, Slot,
@@ -16,10 +16,6 @@ use groat_store::Entry;
 use super::Engine;
 use super::queue::{Place, Queue};
 use super::terms::ended;
-
-/// Which slots are watched in this process: one watch is enough.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Watched(Arc<Mutex<HashSet<String>>>);
 
 /// Watches a slot. Dropping it leaves the slot to the next sweep.
 pub(super) struct Watch {
@@ -60,11 +56,9 @@ impl Watch {
         seen: u64,
     ) -> Option<Self> {
         let key = slot.record.key();
-        let mut watched = engine.0.watched.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !watched.insert(key.clone()) {
+        if !engine.0.watched.begin(&key, &riders) {
             return None;
         }
-        drop(watched);
         let mut watch = Self {
             engine: engine.clone(),
             queue: Arc::clone(queue),
@@ -105,6 +99,11 @@ impl Watch {
         }
     }
 
+    fn board_late(&mut self) {
+        let late = self.engine.0.watched.late(&self.key);
+        self.board(late);
+    }
+
     /// How many payments wait for it.
     pub(super) fn count(&self) -> usize {
         self.records.len()
@@ -135,6 +134,7 @@ impl Watch {
             let timeout = self.engine.0.options.look_interval;
             self.seen = self.queue.settler.wait_block(&self.queue.network, self.seen, timeout).await;
             reach("KP8");
+            self.board_late();
             if let Err(fault) = self.look().await {
                 tracing::debug!(slot = self.key, %fault, "cannot look");
             }
@@ -148,8 +148,12 @@ impl Watch {
         let share = gas / u64::try_from(self.slot.record.payments.len()).unwrap_or(u64::MAX).max(1);
         let now = self.engine.now();
         let mut writes = Vec::new();
-        let (mut slot, is_absent) = (None, mined.is_none());
+        let (mut slot, is_absent, mut doubted) = (None, mined.is_none(), Vec::new());
         if let (Some(mined), SlotState::Open) = (mined, &self.slot.record.state) {
+            for (write, entry) in self.doubted(&mined).await? {
+                writes.push(write);
+                doubted.push(entry);
+            }
             slot = self.slot.record.clone().apply(SlotEvent::Mine(mined), now);
             writes.extend(slot.as_ref().map(|next| self.engine.0.slots.stage(&self.slot, next)));
         }
@@ -200,7 +204,28 @@ impl Watch {
             self.slot = Entry { version: self.slot.version + 1, record };
         }
         self.tell(changed);
+        self.board(doubted);
         Ok(())
+    }
+
+    /// What failed while its transaction could still be mined, and now it is: the block that spoke against it may have
+    /// been replaced since, so it is judged once more.
+    async fn doubted(&self, mined: &Mined) -> Result<Vec<(Write, Entry<Settlement>)>, Fault> {
+        let mut doubted = Vec::new();
+        for id in &self.slot.record.payments {
+            if self.records.iter().any(|record| record.id == *id) {
+                continue;
+            }
+            let Some(entry) = self.engine.0.journal.load(&id.to_string()).await? else { continue };
+            if !matches!(entry.record.state, SettlementState::Failed { .. }) {
+                continue;
+            }
+            let back_to = (self.key.clone(), mined.transaction.clone());
+            if let Some((write, record)) = self.take_back(&entry, mined, back_to) {
+                doubted.push((write, Entry { version: entry.version + 1, record }));
+            }
+        }
+        Ok(doubted)
     }
 
     /// What is written is told, and leaves.
@@ -369,6 +394,10 @@ impl Watch {
             tokio::time::sleep(pace).await;
             // The deeper a block lies, the less there is to see.
             pace = (pace * 2).min(interval * SLOWER_MAX);
+            self.board_late();
+            if !self.records.is_empty() {
+                return false;
+            }
             match self.settle_down(&mined).await {
                 Ok(None) => {}
                 Ok(Some(is_final)) => return is_final,
@@ -530,8 +559,8 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.engine.0.watched.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
-        for record in &self.records {
+        let late = self.engine.0.watched.end(&self.key);
+        for record in self.records.iter().chain(late.iter().map(|entry| &entry.record)) {
             let pending: Failure = Fault::Pending { transaction: None }.into();
             self.engine.0.flights.end(record, Err(pending));
         }

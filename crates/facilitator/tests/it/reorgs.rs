@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use alloy_primitives::U256;
+use alloy_primitives::{B256, U256};
 use alloy_sol_types::SolCall;
 use groat_core::books::{EventKind, SettlementState};
 use groat_core::ports::{Facilitator, Mechanism};
@@ -123,6 +123,39 @@ async fn c10_a_payment_that_a_reorganisation_undid_for_good_is_reported_and_neve
     assert_eq!(event.transaction.as_deref(), Some(transaction.as_str()), "what had been told");
     assert_eq!(event.reason, Some(Reason::NonceAlreadyUsed));
     assert!(world.engine.status(&id(&payment)).await.unwrap().unwrap().reverted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c10_a_payment_whose_cancellation_a_reorganisation_takes_back_is_judged_again() {
+    let world = World::new(Mining::Manual);
+    let payer = world.payer(1);
+    let payment = payer.pay(1);
+    let (engine, shown) = (world.engine.clone(), payment.clone());
+    let call = tokio::spawn(async move { engine.settle(&shown, &offer()).await });
+    while waiting(&world.chain) == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let SettlementState::Submitted { transaction, .. } = state(&world, &payment).await else {
+        panic!("{:?}", state(&world, &payment).await);
+    };
+    world.chain.request("anvil_dropTransaction", json!([transaction])).unwrap();
+    let nonce = B256::repeat_byte(1);
+    let signature = crate::payer_acts::cancellation(&payer, nonce).into();
+    let cancel = Token::cancelAuthorizationCall { authorizer: payer.address(), nonce, signature };
+    let cancelled = Outsider::stranger(&world.chain).dollar(cancel).to_string();
+    world.chain.mine(1);
+    assert_eq!(reason(call.await.unwrap()), Reason::NonceAlreadyUsed);
+    // No block has the cancellation any more, and one has our transaction.
+    world.chain.request("dev_reorg", json!([1, false])).unwrap();
+    world.chain.request("anvil_dropTransaction", json!([cancelled])).unwrap();
+    while waiting(&world.chain) == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let before = state(&world, &payment).await;
+    world.chain.mine(1);
+    until_elsewhere(&world, &payment, &before).await;
+    assert_eq!(world.received(), U256::from(10_000));
+    assert!(world.engine.settle(&payment, &offer()).await.is_ok());
 }
 
 /// Settled, and then the block is gone and with it the payer's money.
