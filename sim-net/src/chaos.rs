@@ -10,7 +10,7 @@ use turmoil::Sim;
 use crate::fault::{Fault, Planted};
 use crate::stage::Stage;
 use crate::store::Disk;
-use crate::world::{BUYERS, NODE, World, buyer_host};
+use crate::world::{BUYERS, NODE, Place, World, buyer_host};
 
 /// The longest way of a message on a good day.
 pub(crate) const LATENCY_MAX: Duration = Duration::from_millis(60);
@@ -60,8 +60,17 @@ impl Chaos {
     }
 
     fn end_later(&mut self, low_ms: u64, high_ms: u64, end: End) {
+        self.end_at(self.stage().now_ms() + self.stage().between(low_ms, high_ms), end);
+    }
+
+    fn end_at(&mut self, ms: u64, end: End) {
         self.count += 1;
-        self.ends.insert((self.stage().now_ms() + self.stage().between(low_ms, high_ms), self.count), end);
+        self.ends.insert((ms, self.count), end);
+    }
+
+    /// Facilitators and gates.
+    fn places(&self) -> impl Iterator<Item = &Place> {
+        self.world.facilitators.iter().chain(&self.world.gates)
     }
 
     /// Before every step of the simulation.
@@ -81,6 +90,7 @@ impl Chaos {
     /// Ends everything that goes on.
     pub(crate) fn heal(&mut self, sim: &mut Sim<'_>) {
         self.stage().calm_down();
+        self.places().for_each(|place| place.stopped.until(0));
         while let Some((_, end)) = self.ends.pop_first() {
             self.end(sim, end);
         }
@@ -121,19 +131,22 @@ impl Chaos {
         if self.stage().strikes(Fault::NodeCrash) {
             self.crash(sim, NODE, None);
         }
-        let places = || self.world.facilitators.iter().chain(&self.world.gates);
+        if self.stage().strikes(Fault::Stopped) {
+            self.stop(sim);
+        }
         if self.stage().strikes(Fault::ClockJump)
-            && let Some(place) = places().nth(self.at(4))
+            && let Some(place) = self.places().nth(self.at(4))
         {
             let ahead_s = self.stage().between(0, 25).cast_signed() - 10;
             place.clock.ahead_s.store(ahead_s, Ordering::Relaxed);
             self.stage().note("clock", 0, || format!("{} {ahead_s}", place.host));
         }
-        if self.stage().strikes(Fault::StoreDown)
-            && let Some(disk) = places().nth(self.at(4)).map(|place| place.disk.clone())
-        {
-            disk.store().set_down(true);
-            self.end_later(100, 8_000, End::StoreBack(disk));
+        if self.stage().strikes(Fault::StoreDown) {
+            let disk = self.places().nth(self.at(4)).map(|place| place.disk.clone());
+            if let Some(disk) = disk {
+                disk.store().set_down(true);
+                self.end_later(100, 8_000, End::StoreBack(disk));
+            }
         }
     }
 
@@ -166,6 +179,20 @@ impl Chaos {
         }
     }
 
+    /// Nothing that a process says or writes leaves it for a while, and nothing reaches it.
+    fn stop(&mut self, sim: &mut Sim<'_>) {
+        let Some(place) = self.places().nth(self.at(4)).cloned() else { return };
+        let until_ms = self.stage().now_ms() + self.stage().between(1_000, 20_000);
+        self.stage().note("stop", until_ms, || place.host.clone());
+        place.stopped.until(until_ms);
+        for other in self.free_of(&place.host) {
+            sim.hold(place.host.as_str(), other.as_str());
+            let pair = (place.host.clone(), other);
+            self.busy.insert(pair.clone());
+            self.end_at(until_ms, End::Release(pair));
+        }
+    }
+
     /// Two hosts between which this goes wrong now. Services are chosen more often than buyers.
     fn pair(&mut self, fault: Fault) -> Option<Pair> {
         if !self.stage().strikes(fault) {
@@ -188,6 +215,7 @@ impl Chaos {
             return;
         }
         self.stage().note("crash", 0, || host.to_owned());
+        self.places().filter(|place| place.host == host).for_each(|place| place.stopped.until(0));
         // Nobody hears the last words of a host that loses its power.
         let silent = self.stage().strikes(Fault::PowerCut);
         let free = if silent { self.free_of(host) } else { Vec::new() };

@@ -49,6 +49,8 @@ faults! {
     NodeCrash = "node crash", 50;
     /// A host vanishes without a word: its peers keep half-open connections.
     PowerCut = "power cut", 400;
+    /// A process is stopped and goes on later, as after SIGSTOP: what it was about to write or to say comes late.
+    Stopped = "process stopped", 60;
     /// A clock jumps ahead, or back.
     ClockJump = "clock jump", 50;
     /// A store is away for a while.
@@ -70,6 +72,8 @@ faults! {
     Evicted = "mempool eviction", 120;
     /// A block comes late, or the chain stands still for a while.
     BlockHeld = "block held back", 100;
+    /// A block costs many times what the last one did, and those after it fall only slowly.
+    FeeSpike = "fee spike", 60;
     /// The clock of a block is ahead.
     BlockAhead = "block ahead of time", 80;
     /// Up to three blocks are replaced by others.

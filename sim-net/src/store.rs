@@ -3,7 +3,9 @@
 //! A commit is on the disk at one moment between its beginning and its answer. A process that dies before that moment
 //! has written nothing; one that dies after it has written everything, whether or not it knew.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
@@ -57,6 +59,23 @@ impl Disk {
 pub(crate) struct SimStore {
     pub(crate) stage: Arc<Stage>,
     pub(crate) disk: Disk,
+    pub(crate) stopped: Stopped,
+}
+
+/// Until when a process is stopped, in milliseconds of the run.
+#[derive(Clone, Default)]
+pub(crate) struct Stopped(Arc<AtomicU64>);
+
+impl Stopped {
+    pub(crate) fn until(&self, ms: u64) {
+        self.0.store(ms, Ordering::Relaxed);
+    }
+
+    async fn wait(&self, stage: &Stage) {
+        while stage.now_ms() < self.0.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
 }
 
 fn trouble() -> Trouble {
@@ -65,6 +84,7 @@ fn trouble() -> Trouble {
 
 impl SimStore {
     async fn read(&self) -> Result<MemoryStore, Trouble> {
+        self.stopped.wait(&self.stage).await;
         if self.stage.chance(200) {
             self.stage.pause_ms(1, 20).await;
         }
@@ -90,6 +110,7 @@ impl Store for SimStore {
 
     async fn commit(&self, writes: Vec<Write>) -> Result<bool, Trouble> {
         let stage = &self.stage;
+        self.stopped.wait(stage).await;
         if stage.strikes(Fault::CommitFailed) {
             return Err(trouble());
         }
@@ -101,6 +122,7 @@ impl Store for SimStore {
         let written = self.disk.write(writes);
         stage.note("written", u64::from(matches!(written, Ok(true))), || words);
         stage.pause_ms(1, if slow { 2_000 } else { 10 }).await;
+        self.stopped.wait(stage).await;
         if stage.strikes(Fault::CommitReplyLost) {
             return Err(trouble());
         }

@@ -11,7 +11,7 @@ use crate::chain::Chain;
 use crate::fault::Planted;
 use crate::notebook::Notebook;
 use crate::stage::Stage;
-use crate::store::{Disk, SimStore};
+use crate::store::{Disk, SimStore, Stopped};
 
 /// How many buyers there are.
 pub(crate) const BUYERS: usize = 8;
@@ -106,17 +106,20 @@ pub(crate) struct Place {
     pub(crate) host: String,
     pub(crate) disk: Disk,
     pub(crate) clock: Arc<SimClock>,
+    pub(crate) stopped: Stopped,
 }
 
 impl Place {
     fn new(stage: &Arc<Stage>, host: String, disk: &Disk) -> Self {
         let skew_s = if stage.chance(500) { stage.between(0, 8) } else { 0 };
         let ahead_s = AtomicI64::new(skew_s.cast_signed() - if skew_s > 0 { 4 } else { 0 });
-        Self { host, disk: disk.clone(), clock: Arc::new(SimClock { stage: Arc::clone(stage), ahead_s }) }
+        let clock = Arc::new(SimClock { stage: Arc::clone(stage), ahead_s });
+        Self { host, disk: disk.clone(), clock, stopped: Stopped::default() }
     }
 
     pub(crate) fn store(&self) -> Arc<SimStore> {
-        Arc::new(SimStore { stage: Arc::clone(&self.clock.stage), disk: self.disk.clone() })
+        let stage = Arc::clone(&self.clock.stage);
+        Arc::new(SimStore { stage, disk: self.disk.clone(), stopped: self.stopped.clone() })
     }
 }
 

@@ -92,6 +92,8 @@ pub(crate) struct Node {
     pub(crate) mining: Mining,
     pub(crate) faults: Faults,
     pub(crate) filters: crate::rpc::Filters,
+    /// What the next block asks at least, where somebody has said so.
+    pub(crate) next_fee: Option<u64>,
     snapshots: Vec<(u64, u64, u64, Pool, Time)>,
     next_snapshot: u64,
     forks: u64,
@@ -119,6 +121,7 @@ impl Node {
             time,
             faults: Faults::default(),
             filters: Default::default(),
+            next_fee: None,
             snapshots: Vec::new(),
             next_snapshot: 1,
             forks: 0,
@@ -156,6 +159,9 @@ impl Node {
 
     /// EIP-1559, with a floor.
     pub(crate) fn next_base_fee(&self) -> u64 {
+        if let Some(fee) = self.next_fee {
+            return fee;
+        }
         let params = alloy_eips::eip1559::BaseFeeParams::ethereum();
         self.head().header.next_block_base_fee(params).unwrap_or(BASE_FEE_MIN).max(BASE_FEE_MIN)
     }
@@ -284,7 +290,7 @@ impl Node {
             transactions_root: alloy_primitives::keccak256(transactions.concat_bytes()),
             ..Header::default()
         };
-        self.time.next = None;
+        (self.time.next, self.next_fee) = (None, None);
         let (number, hash) = (header.number, header.hash_slow());
         self.blocks.push_back(Block { number, hash, header, transactions, position });
         self.ledger.set_block_hash(number, hash);

@@ -8,6 +8,7 @@ use anyhow::anyhow;
 use groat_core::reason::printable;
 use groat_core::{Amount, Confirmations, Network, Price};
 use groat_facilitator::http::Caller;
+use groat_seller::{RouteRule, Settle};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -134,8 +135,38 @@ pub(crate) struct RouteConfig {
     /// For people.
     #[serde(default)]
     pub(crate) description: String,
+    /// The media type of the answer.
+    #[serde(default)]
+    pub(crate) mime_type: String,
+    /// Where to be paid, instead of on the gate's network.
+    #[serde(default)]
+    pub(crate) networks: Vec<Spanned<String>>,
+    /// Who is paid, instead of the gate's.
+    pub(crate) pay_to: Option<Spanned<String>>,
+    /// When the money is taken.
+    #[serde(default)]
+    pub(crate) settle: Settle,
     /// Instead of the gate's.
     pub(crate) confirmations: Option<Confirmations>,
+    /// Seconds that a payment may take.
+    pub(crate) timeout_s: Option<Spanned<u64>>,
+}
+
+impl RouteConfig {
+    /// As the gateway wants it.
+    pub(crate) fn rule(&self) -> RouteRule {
+        RouteRule {
+            path: self.pattern.get_ref().clone(),
+            price: self.price.get_ref().clone(),
+            description: self.description.clone(),
+            mime_type: self.mime_type.clone(),
+            networks: self.networks.iter().map(|network| network.get_ref().clone()).collect(),
+            pay_to: self.pay_to.as_ref().map(|account| account.get_ref().clone()),
+            settle: self.settle,
+            confirmations: self.confirmations,
+            timeout_s: self.timeout_s.as_ref().map(|seconds| *seconds.get_ref()),
+        }
+    }
 }
 
 /// A file that was read, for messages that point into it.
@@ -188,6 +219,12 @@ impl Config {
             Price::parse(route.price.get_ref()).map_err(|error| {
                 source.wrong(Some(route.price.span()), &error.to_string(), "write the price like $0.01")
             })?;
+            route.networks.iter().try_for_each(|network| source.network(network).map(drop))?;
+            route.pay_to.iter().try_for_each(|account| source.account(account).map(drop))?;
+            if let Some(seconds) = route.timeout_s.as_ref().filter(|seconds| *seconds.get_ref() == 0) {
+                let mend = "give buyers at least one second, or leave it out";
+                return Err(source.wrong(Some(seconds.span()), "nobody can pay in no time", mend));
+            }
         }
         Ok(())
     }
@@ -348,6 +385,17 @@ mod tests {
                 "`final` is no number of confirmations",
             ),
             ("[gate\n", "/groat.toml:1: ", ""),
+            (
+                "[[gate.route]]\nmatch = \"/\"\nprice = \"$1\"\ntimeout_s = 0\n",
+                "/groat.toml:4: ",
+                "nobody can pay",
+            ),
+            ("[[gate.route]]\nmatch = \"/\"\nprice = \"$1\"\nsettle = \"now\"\n", "/groat.toml:4: ", "`now`"),
+            (
+                "[[gate.route]]\nmatch = \"/\"\nprice = \"$1\"\npay_to = \"0x1\"\n",
+                "/groat.toml:4: ",
+                "not an account",
+            ),
             ("[gate]\nnetwork = \"\\u001b[2J\\nb\"\n", "/groat.toml:2: ", "` [2J b` is not a network"),
             ("[[chain]]\nrpc = \"http://x\"\n", "/groat.toml:1: ", "missing field `network`"),
             (&min_price("1e3"), "/groat.toml:4: ", "`1e3` is not a number of atomic units; write it like"),

@@ -20,6 +20,9 @@ use observer::Sent;
 /// What a buyer has to begin with, in atomic units.
 pub(crate) const PURSE: u64 = 1_000_000;
 
+/// What a unit of gas costs on a quiet day, in wei.
+const BASE_FEE: u64 = 1_000_000;
+
 /// Money that moved by an authorization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Transfer {
@@ -101,6 +104,10 @@ impl Chain {
             let lost = before.into_iter().filter(|transfer| !after.contains(transfer));
             lock(&self.shaken).extend(lost.map(|transfer| transfer.nonce));
             self.note_unmined(&mined, now_ms);
+        }
+        if self.stage.strikes(Fault::FeeSpike) {
+            let fee = BASE_FEE * self.stage.between(2, 40);
+            let _ = self.dev.request("anvil_setNextBlockBaseFeePerGas", json!([fee]));
         }
         let ahead_s = if self.stage.strikes(Fault::BlockAhead) { self.stage.between(1, 12) } else { 0 };
         self.dev.set_time(self.stage.now_s() + ahead_s);

@@ -24,6 +24,9 @@ use crate::world::{NETWORK, PAYEES, Shape, World};
 /// How long a payment may take, as told to buyers.
 pub(crate) const TIMEOUT_S: u64 = 40;
 
+/// Between two of its signs of life.
+const BEAT: Duration = Duration::from_secs(1);
+
 /// What is sold: every method that matters, with the money first or last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Route {
@@ -76,6 +79,13 @@ pub(crate) async fn run(world: Arc<World>, at: usize) -> turmoil::Result {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     world.stage.note("gate starts", at as u64, String::new);
+    let beating = pay.clone();
+    tokio::spawn(async move {
+        loop {
+            let _ = beating.beat().await;
+            tokio::time::sleep(BEAT).await;
+        }
+    });
     let sweeping = pay.clone();
     tokio::spawn(async move {
         loop {
@@ -112,7 +122,12 @@ fn pay(world: &Arc<World>, at: usize) -> Result<Pay, groat_seller::ConfigError> 
     };
     let facilitator: Arc<dyn Facilitator> =
         Arc::new(Remote::over(Arc::new(post), FACILITATORS, mechanisms.clone()));
-    Pay::builder()
+    // As the binary does: gates that share a book tell each other that they live.
+    let mut builder = Pay::builder();
+    if world.shape == Shape::OneSeller {
+        builder = builder.instance(&format!("gate-{at}-{:016x}", world.stage.below(u64::MAX)));
+    }
+    builder
         .facilitator(facilitator)
         .mechanisms(mechanisms)
         .store(place.store())

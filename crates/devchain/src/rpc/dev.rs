@@ -30,6 +30,7 @@ pub(super) fn answer(node: &mut Node, method: &str, params: &Params<'_>) -> Resu
             }
             node.time.set_next(second);
         }
+        ("anvil" | "hardhat", "setNextBlockBaseFeePerGas") => node.next_fee = Some(params.small(0)?),
         ("evm" | "anvil", "setTime") => {
             let second = params.small(0)?;
             node.time.set(second);

@@ -54,6 +54,21 @@ fn time_moves_when_told() {
 }
 
 #[test]
+fn the_base_fee_of_the_next_block_can_be_set_and_falls_again() {
+    let chain = chain(Mining::Manual);
+    ask(&chain, "anvil_setNextBlockBaseFeePerGas", json!(["0x77359400"]));
+    let fees: Vec<_> = (0..3)
+        .map(|_| {
+            chain.mine(1);
+            let block = ask(&chain, "eth_getBlockByNumber", json!(["latest", false]));
+            block["baseFeePerGas"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    // An eighth less with each empty block (EIP-1559).
+    assert_eq!(fees, ["0x77359400", "0x684ee180", "0x5b450550"]);
+}
+
+#[test]
 fn unknown_methods_and_hostile_parameters_are_errors_with_codes() {
     let chain = chain(Mining::Instant);
     assert_eq!(chain.request("eth_fillTransaction", json!([])).unwrap_err().code, -32601);

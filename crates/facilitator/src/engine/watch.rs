@@ -208,24 +208,33 @@ impl Watch {
         Ok(())
     }
 
-    /// What failed while its transaction could still be mined, and now it is: the block that spoke against it may have
-    /// been replaced since, so it is judged once more.
+    /// What failed while its transaction could still be mined, and has not any more now that it is: the block that
+    /// spoke against it was replaced since.
     async fn doubted(&self, mined: &Mined) -> Result<Vec<(Write, Entry<Settlement>)>, Fault> {
-        let mut doubted = Vec::new();
+        let mut failed = Vec::new();
         for id in &self.slot.record.payments {
-            if self.records.iter().any(|record| record.id == *id) {
-                continue;
-            }
-            let Some(entry) = self.engine.0.journal.load(&id.to_string()).await? else { continue };
-            if !matches!(entry.record.state, SettlementState::Failed { .. }) {
-                continue;
-            }
-            let back_to = (self.key.clone(), mined.transaction.clone());
-            if let Some((write, record)) = self.take_back(&entry, mined, back_to) {
-                doubted.push((write, Entry { version: entry.version + 1, record }));
+            if self.records.iter().all(|record| record.id != *id) {
+                let entry = self.engine.0.journal.load(&id.to_string()).await?;
+                failed.extend(
+                    entry.filter(|entry| matches!(entry.record.state, SettlementState::Failed { .. })),
+                );
             }
         }
-        Ok(doubted)
+        if failed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let records: Vec<_> = failed.iter().map(|entry| entry.record.clone()).collect();
+        let attempts = &self.slot.record.attempts;
+        let look = self.queue.settler.look(&self.queue.network, &records, attempts).await?;
+        let doubted = failed.into_iter().zip(look.outcomes).filter_map(|(entry, outcome)| {
+            let back_to = (self.key.clone(), mined.transaction.clone());
+            let (write, record) = match outcome {
+                Outcome::Failed { .. } => return None,
+                _ => self.take_back(&entry, mined, back_to)?,
+            };
+            Some((write, Entry { version: entry.version + 1, record }))
+        });
+        Ok(doubted.collect())
     }
 
     /// What is written is told, and leaves.

@@ -69,11 +69,22 @@ pub(crate) struct ChainFlags {
     #[arg(long, value_name = "URL")]
     rpc: Option<String>,
     /// Chain to settle on, as eip155:84532 or base-sepolia
-    #[arg(long, value_name = "NETWORK", default_value = "eip155:84532")]
-    pub(crate) network: String,
+    #[arg(long, value_name = "NETWORK", help = NETWORK_HELP)]
+    pub(crate) network: Option<String>,
     /// Keystore file of the key that pays for gas; its password is asked for, or read from <FILE>.password
     #[arg(long, value_name = "FILE")]
     keystore: Vec<PathBuf>,
+}
+
+/// Where to settle unless something else is said: play money.
+const NETWORK: &str = "eip155:84532";
+const NETWORK_HELP: &str = "Chain to settle on, as eip155:84532 or base-sepolia [default: eip155:84532]";
+
+impl ChainFlags {
+    /// The network of the command line, else of the file, else the default.
+    pub(crate) fn network(&self, configured: Option<&str>) -> anyhow::Result<Network> {
+        Ok(Network::parse(self.network.as_deref().or(configured).unwrap_or(NETWORK))?)
+    }
 }
 
 /// How long a node may take to answer.
@@ -95,7 +106,8 @@ async fn serve(options: Serve, data: &DataDir) -> anyhow::Result<std::process::E
         Some(path) => Config::read(path).map(|(config, source)| (config, Some(source)))?,
         None => (Config::default(), None),
     };
-    let chains = chains(&config.chain, source.as_ref(), &options.chain)?;
+    let network = options.chain.network(None)?;
+    let chains = chains(&config.chain, source.as_ref(), &options.chain, &network)?;
     let address = options.listen.or(config.facilitator.listen).unwrap_or(([127, 0, 0, 1], 4402).into());
     let callers = source.as_ref().map_or(Ok(Vec::new()), |source| config.callers(source))?;
     if callers.is_empty() && !address.ip().is_loopback() {
@@ -148,15 +160,15 @@ pub(crate) async fn engine(chains: &[Chain], store: Arc<dyn Store>) -> anyhow::R
     Ok(Engine::new(settlers, store, registry::clock(), EngineOptions::default()))
 }
 
-/// The chains of the file, or the one of the flags.
+/// The chains of the file, or the network on the node of the flags.
 pub(crate) fn chains(
     configured: &[ChainConfig],
     source: Option<&Source>,
     flags: &ChainFlags,
+    network: &Network,
 ) -> anyhow::Result<Vec<Chain>> {
     if let Some(rpc) = &flags.rpc {
-        let network = Network::parse(&flags.network)?;
-        return Ok(vec![chain(&network, rpc, &flags.keystore, ChainLimits::default())?]);
+        return Ok(vec![chain(network, rpc, &flags.keystore, ChainLimits::default())?]);
     }
     let (Some(source), false) = (source, configured.is_empty()) else {
         bail!(

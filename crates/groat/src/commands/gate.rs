@@ -11,14 +11,13 @@ use clap::Args;
 use groat_core::ports::{Facilitator, Store};
 use groat_core::{Confirmations, Network};
 use groat_facilitator::Remote;
-use groat_seller::{Gateway, GatewayConfig, Limits, Pay};
-use serde_json::json;
+use groat_seller::{Gateway, GatewayConfig, Limits, Pay, RouteRule};
 use zeroize::Zeroizing;
 
 use super::exit;
 use super::facilitator::{ChainFlags, chains, engine, sweep_engine};
 use crate::books::{Books, StoreFlag};
-use crate::config::{Config, Source};
+use crate::config::{Config, RouteConfig, Source};
 use crate::paths::DataDir;
 use crate::{listen, registry, sweep};
 
@@ -89,18 +88,18 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
         .clone()
         .or(text(&config.gate.upstream))
         .context("no API is named: say which with --upstream URL")?;
-    let network = text(&config.gate.network).unwrap_or_else(|| options.chain.network.clone());
+    let network = options.chain.network(text(&config.gate.network).as_deref())?;
     let address = options.listen.or(config.gate.listen).unwrap_or(([127, 0, 0, 1], 4021).into());
     let books = Books::choose(&options.store, config.gate.store.as_ref(), source.as_ref(), data, "gate.db")?;
-    let store = books.open(&[Network::parse(&network)?]).await?;
-    let facilitator = facilitator(&options, &config, source.as_ref(), &store).await?;
+    let store = books.open(std::slice::from_ref(&network)).await?;
+    let facilitator = facilitator(&options, &config, source.as_ref(), &network, &store).await?;
 
     let mut builder = Pay::builder()
         .facilitator(facilitator)
         .mechanisms(registry::mechanisms())
         .store(store)
         .clock(registry::clock())
-        .network(&network)
+        .network(network.as_str())
         .pay_to(&pay_to)
         .confirmations(options.confirmations.or(config.gate.confirmations).unwrap_or_default());
     if books.are_shared() {
@@ -113,7 +112,8 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     }
     let pay = builder.build()?;
     let routes = routes(&options, &config)?;
-    let gateway: GatewayConfig = serde_json::from_value(json!({ "upstream": upstream, "routes": routes }))?;
+    let mut gateway = GatewayConfig::new(&upstream);
+    gateway.routes.clone_from(&routes);
     let gateway = Gateway::new(&pay, &gateway)?;
     pay.beat().await?;
     let recovered = pay.recover().await?;
@@ -131,12 +131,7 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     let address = serving.address();
     let mut facts = vec![("gate", format!("http://{address}")), ("upstream", upstream)];
     if !options.json {
-        let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-        facts.extend(
-            routes
-                .iter()
-                .map(|route| ("sells", format!("{}  {}", text(&route["path"]), text(&route["price"])))),
-        );
+        facts.extend(routes.iter().map(|route| ("sells", format!("{}  {}", route.path, route.price))));
     }
     facts.push(("openSales", recovered.open.to_string()));
     listen::announce(options.json, &facts);
@@ -150,6 +145,7 @@ async fn facilitator(
     options: &Options,
     config: &Config,
     source: Option<&Source>,
+    network: &Network,
     store: &Arc<dyn Store>,
 ) -> anyhow::Result<Arc<dyn Facilitator>> {
     let configured = config.gate.facilitator.as_ref().map(|url| url.get_ref());
@@ -160,7 +156,8 @@ async fn facilitator(
             None => Arc::new(Remote::new(url, mechanisms)?),
         });
     }
-    let engine = engine(&chains(&config.chain, source, &options.chain)?, Arc::clone(store)).await?;
+    let chains = chains(&config.chain, source, &options.chain, network)?;
+    let engine = engine(&chains, Arc::clone(store)).await?;
     engine.recover().await.context("open payments cannot be taken up")?;
     sweep_engine(engine.clone());
     Ok(Arc::new(engine))
@@ -181,22 +178,15 @@ fn facilitator_key(config: &Config, source: Option<&Source>) -> anyhow::Result<O
     }
 }
 
-fn routes(options: &Options, config: &Config) -> anyhow::Result<Vec<serde_json::Value>> {
+fn routes(options: &Options, config: &Config) -> anyhow::Result<Vec<RouteRule>> {
     let mut routes = Vec::new();
     for price in &options.prices {
         let Some((path, price)) = price.rsplit_once('=') else {
             bail!("`{price}` is not a priced route: write it as 'GET /weather=$0.01'");
         };
-        routes.push(json!({ "path": path.trim(), "price": price.trim() }));
+        routes.push(RouteRule::new(path.trim(), price.trim()));
     }
-    for route in &config.gate.route {
-        routes.push(json!({
-            "path": route.pattern.get_ref(),
-            "price": route.price.get_ref(),
-            "description": route.description,
-            "confirmations": route.confirmations,
-        }));
-    }
+    routes.extend(config.gate.route.iter().map(RouteConfig::rule));
     if routes.is_empty() {
         bail!("nothing has a price: name a route with --price 'GET /weather=$0.01'");
     }

@@ -162,3 +162,38 @@ fn a_halted_signer_is_shown_and_goes_on_by_command_beside_a_running_facilitator(
     let nobody = command(&["resume", network, PAY_TO]);
     assert_eq!((nobody.status.code(), text(&nobody).1.contains("has no such lane")), (Some(20), true));
 }
+
+#[test]
+fn a_route_of_the_file_has_terms_of_its_own_and_the_command_line_wins() {
+    let data = tempfile::tempdir().unwrap();
+    let config = data.path().join("groat.toml");
+    let payee = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC";
+    let file = format!(
+        "[gate]\nnetwork = \"base\"\n[[gate.route]]\nmatch = \"/slow\"\nprice = \"$0.02\"\ntimeout_s = 900\n\
+         settle = \"before\"\nmime_type = \"text/plain\"\npay_to = \"{payee}\"\nnetworks = [\"base\", \"eip155:84532\"]\n\
+         [[gate.route]]\nmatch = \"/\"\nprice = \"$0.01\"\n"
+    );
+    std::fs::write(&config, file).unwrap();
+    let challenge = |flags: &[&str], path: &str| -> Value {
+        let mut command = groat(data.path());
+        command.args(["gate", "--json", "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:1"]);
+        command.args(["--facilitator", "http://127.0.0.1:1", "--pay-to", PAY_TO, "--config"]);
+        let gate = Running::start(command.arg(&config).args(flags));
+        let (status, body) = http(&format!("{}{path}", gate.said("gate")), &[]);
+        assert_eq!(status, 402, "{body}");
+        serde_json::from_str::<Value>(&body).unwrap()["accepts"].clone()
+    };
+    let accepts = challenge(&[], "/");
+    assert_eq!((&accepts[0]["network"], &accepts[0]["payTo"]), (&"base".into(), &PAY_TO.into()));
+    assert_eq!(challenge(&["--network", "base-sepolia"], "/")[0]["network"], "base-sepolia");
+    let accepts = challenge(&[], "/slow");
+    let networks: Vec<_> = accepts.as_array().unwrap().iter().map(|offer| &offer["network"]).collect();
+    assert_eq!(networks, ["base", "base-sepolia"]);
+    for offer in accepts.as_array().unwrap() {
+        assert_eq!((&offer["payTo"], &offer["maxTimeoutSeconds"]), (&payee.into(), &900.into()));
+        assert_eq!(
+            (&offer["maxAmountRequired"], &offer["mimeType"]),
+            (&"20000".into(), &"text/plain".into())
+        );
+    }
+}

@@ -26,6 +26,18 @@ fn upstream_timeout_s() -> u64 {
     60
 }
 
+impl GatewayConfig {
+    /// A gateway that sells nothing yet and lets everything through.
+    pub fn new(upstream: &str) -> Self {
+        Self {
+            upstream: upstream.to_owned(),
+            routes: Vec::new(),
+            unmatched: Unmatched::default(),
+            upstream_timeout_s: upstream_timeout_s(),
+        }
+    }
+}
+
 /// One priced route.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +67,23 @@ pub struct RouteRule {
     /// Seconds that a payment may take, as told to buyers.
     #[serde(default)]
     pub timeout_s: Option<u64>,
+}
+
+impl RouteRule {
+    /// A price for a pattern; everything else as the seller has it.
+    pub fn new(path: &str, price: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            price: price.to_owned(),
+            description: String::new(),
+            mime_type: String::new(),
+            networks: Vec::new(),
+            pay_to: None,
+            settle: Settle::default(),
+            confirmations: None,
+            timeout_s: None,
+        }
+    }
 }
 
 /// What happens to requests that no rule fits.
