@@ -8,7 +8,7 @@ use alloy_primitives::{B256, U64};
 use groat_core::books::Mined;
 use groat_core::ports::Standing;
 use groat_core::{Depth, Fault};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::{Chain, lock};
@@ -16,6 +16,12 @@ use crate::rpc::Block;
 
 /// Between two looks for a new block. One small request; blocks come every second at the fastest.
 const POLL_INTERVAL: Duration = Duration::from_millis(40);
+/// The first of them, where blocks come when something is sent.
+const EAGER_INTERVAL: Duration = Duration::from_millis(2);
+/// A block that comes sooner after something was sent has come for it.
+const QUICK_MAX: Duration = Duration::from_millis(50);
+/// With so many such blocks in a row it is no chance.
+const QUICK_STREAK: u32 = 3;
 /// Links of the chain that are remembered.
 const LINKS_MAX: usize = 512;
 /// So long they are taken for true.
@@ -33,6 +39,9 @@ const TAG_FRESH: Duration = Duration::from_secs(5);
 pub(super) struct Heads {
     newest: watch::Sender<u64>,
     polling: tokio::sync::Mutex<()>,
+    /// Something was sent.
+    sent: Notify,
+    quick: Mutex<Quick>,
     links: tokio::sync::Mutex<Links>,
     last_final: Tag,
     last_safe: Tag,
@@ -53,6 +62,21 @@ impl Tag {
     }
 }
 
+/// Whether blocks come when something is sent, as on chains of developers and of single sequencers.
+#[derive(Debug, Default)]
+struct Quick {
+    sent: Option<Instant>,
+    /// So many blocks in a row came at once.
+    streak: u32,
+}
+
+impl Quick {
+    fn block(&mut self) {
+        let at_once = self.sent.is_some_and(|sent| sent.elapsed() < QUICK_MAX);
+        self.streak = if at_once { self.streak.saturating_add(1) } else { 0 };
+    }
+}
+
 /// The chain as it was when somebody looked last.
 #[derive(Debug, Default)]
 struct Links {
@@ -64,7 +88,8 @@ impl Default for Heads {
     fn default() -> Self {
         let (polling, links) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
         let (last_final, last_safe) = (Tag::new("finalized", DEPTH_FINAL), Tag::new("safe", DEPTH_SAFE));
-        Self { newest: watch::Sender::new(0), polling, links, last_final, last_safe }
+        let newest = watch::Sender::new(0);
+        Self { newest, polling, sent: Notify::new(), quick: Mutex::default(), links, last_final, last_safe }
     }
 }
 
@@ -76,7 +101,26 @@ impl Heads {
 
     /// Somebody has seen this block. Returns whether it is news; a chain that was put back is.
     pub(super) fn note(&self, number: u64) -> bool {
-        self.newest.send_if_modified(|newest| std::mem::replace(newest, number) != number)
+        let is_news = self.newest.send_if_modified(|newest| std::mem::replace(newest, number) != number);
+        if is_news {
+            lock(&self.quick).block();
+        }
+        is_news
+    }
+
+    /// A transaction was sent: on a chain that makes a block for each, the next is there at once.
+    fn note_sent(&self) {
+        lock(&self.quick).sent = Some(Instant::now());
+        self.sent.notify_one();
+    }
+
+    fn is_quick(&self) -> bool {
+        lock(&self.quick).streak >= QUICK_STREAK
+    }
+
+    /// Until the next look after something was sent.
+    fn eager_interval(&self) -> Duration {
+        if self.is_quick() { EAGER_INTERVAL } else { POLL_INTERVAL }
     }
 }
 
@@ -97,15 +141,38 @@ impl Chain {
         self.newest()
     }
 
+    /// Whether a block comes for each transaction.
+    pub(super) fn is_quick(&self) -> bool {
+        self.0.heads.is_quick()
+    }
+
+    /// Something was sent: the next block may come sooner.
+    pub(super) fn note_sent(&self) {
+        self.0.heads.note_sent();
+    }
+
+    /// A block did not come at once.
+    pub(super) fn note_slow(&self) {
+        lock(&self.0.heads.quick).streak = 0;
+    }
+
+    pub(super) fn note_block(&self, number: u64) {
+        self.0.heads.note(number);
+    }
+
     async fn poll_until(&self, deadline: Instant) {
         let Ok(_turn) = tokio::time::timeout_at(deadline, self.0.heads.polling.lock()).await else { return };
+        let mut interval = self.0.heads.eager_interval();
         while Instant::now() < deadline {
             if let Ok(number) = self.rpc().ask::<_, U64>("eth_blockNumber", ()).await
                 && self.0.heads.note(number.to::<u64>())
             {
                 return;
             }
-            tokio::time::sleep(POLL_INTERVAL).await;
+            tokio::select! {
+                () = tokio::time::sleep(interval) => interval = (interval * 2).min(POLL_INTERVAL),
+                () = self.0.heads.sent.notified() => interval = self.0.heads.eager_interval(),
+            }
         }
     }
 

@@ -4,6 +4,7 @@ mod fold;
 mod gas;
 mod heads;
 mod known;
+mod send;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -94,6 +95,7 @@ struct Inner {
     fold: fold::Fold,
     market: gas::Market,
     known: known::Known,
+    sender: send::Sender,
 }
 
 impl Chain {
@@ -109,6 +111,7 @@ impl Chain {
             fold: fold::Fold::default(),
             market: gas::Market::default(),
             known: known::Known::default(),
+            sender: send::Sender::default(),
         }))
     }
 

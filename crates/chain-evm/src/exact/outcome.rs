@@ -12,7 +12,7 @@ use serde_json::json;
 use super::abi::{Eip3009, MULTICALL3};
 use super::proof::Authorization;
 use super::rider::Rider;
-use crate::chain::{Chain, question};
+use crate::chain::{Chain, Facts, question};
 use crate::rpc::{Log, TxReceipt};
 
 /// Blocks per log query; hosted nodes refuse more (threat row C17).
@@ -22,52 +22,63 @@ const LOG_RANGES_MAX: u64 = 25;
 
 /// Receipts of our own transactions first, then the states of the authorizations, then the logs.
 pub(super) async fn look(chain: &Chain, riders: &[Rider], attempts: &[Attempt]) -> Result<Look, Fault> {
-    let receipt = mined(chain, attempts).await?;
-    let told: Vec<Told> = match &receipt {
-        Some(receipt) => {
-            let index = index(receipt);
-            riders.iter().map(|rider| tell(receipt, &index, rider)).collect()
+    let mut is_first = true;
+    loop {
+        let receipt = mined(chain, attempts).await?;
+        let told = tell_all(receipt.as_ref(), riders);
+        if let Some(receipt) = &receipt
+            && told.iter().all(Told::is_end)
+        {
+            let outcomes: Vec<_> = told.into_iter().filter_map(Told::end).collect();
+            if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Landed(_))) {
+                learn(chain, receipt, riders);
+            }
+            return Ok(seen(Some(receipt), outcomes, receipt.block_number.to::<u64>()));
         }
-        None => riders.iter().map(|_| Told::Nothing).collect(),
-    };
-    if let Some(receipt) = &receipt
-        && told.iter().all(|told| matches!(told, Told::End(_)))
-    {
-        let outcomes: Vec<_> = told.into_iter().filter_map(Told::end).collect();
-        if outcomes.iter().all(|outcome| matches!(outcome, Outcome::Landed(_))) {
-            learn(chain, receipt, riders);
-        }
-        return Ok(seen(Some(receipt), outcomes, receipt.block_number.to::<u64>()));
-    }
-    let asked: Vec<_> = riders
-        .iter()
-        .zip(&told)
-        .filter(|(_, told)| !matches!(told, Told::End(_)))
-        .map(|(rider, _)| {
-            let Authorization { from: authorizer, nonce, .. } = rider.proof.authorization;
-            question(rider.asset, &Eip3009::authorizationStateCall { authorizer, nonce })
-        })
-        .collect();
-    let states = chain.read(asked).await?;
-    let (mut outcomes, mut position) = (Vec::with_capacity(riders.len()), 0);
-    for (rider, told) in riders.iter().zip(told) {
-        if let Told::End(outcome) = told {
-            outcomes.push(outcome);
+        let states = states(chain, riders, &told).await?;
+        // Most likely a block came between the two questions, and receipts say it for much less than logs.
+        if std::mem::take(&mut is_first) && receipt.is_none() && states.used.iter().any(|used| *used) {
             continue;
         }
-        let used = states
-            .value(position)
-            .ok_or_else(|| Fault::garbled("chain", "the token does not tell the authorization state"))?;
-        position += 1;
-        outcomes.push(rest(chain, rider, told, used, states.facts.time).await?);
-    }
-    let landed = |outcome: &Outcome| matches!(outcome, Outcome::Landed(settled) if !settled.by_other);
-    if receipt.is_none() && outcomes.iter().any(landed) {
-        // A block came between two of our questions.
-        let receipt = mined(chain, attempts).await?;
+        let mut outcomes = Vec::with_capacity(riders.len());
+        for ((rider, told), used) in riders.iter().zip(told).zip(states.used) {
+            outcomes.push(rest(chain, rider, told, used, states.facts.time).await?);
+        }
         return Ok(seen(receipt.as_ref(), outcomes, states.facts.number));
     }
-    Ok(seen(receipt.as_ref(), outcomes, states.facts.number))
+}
+
+fn tell_all(receipt: Option<&TxReceipt>, riders: &[Rider]) -> Vec<Told> {
+    let Some(receipt) = receipt else { return riders.iter().map(|_| Told::Nothing).collect() };
+    let index = index(receipt);
+    riders.iter().map(|rider| tell(receipt, &index, rider)).collect()
+}
+
+/// Whether each authorization is used, where no receipt has said the end already.
+struct States {
+    used: Vec<bool>,
+    facts: Facts,
+}
+
+async fn states(chain: &Chain, riders: &[Rider], told: &[Told]) -> Result<States, Fault> {
+    let open = riders.iter().zip(told).filter(|(_, told)| !told.is_end());
+    let asked = open.map(|(rider, _)| {
+        let Authorization { from: authorizer, nonce, .. } = rider.proof.authorization;
+        question(rider.asset, &Eip3009::authorizationStateCall { authorizer, nonce })
+    });
+    let answer = chain.read(asked.collect()).await?;
+    let mut position = 0;
+    let mut used = Vec::with_capacity(riders.len());
+    for told in told {
+        used.push(if told.is_end() {
+            true
+        } else {
+            position += 1;
+            let state = answer.value(position - 1);
+            state.ok_or_else(|| Fault::garbled("chain", "the token does not tell the authorization state"))?
+        });
+    }
+    Ok(States { used, facts: answer.facts })
 }
 
 fn seen(receipt: Option<&TxReceipt>, outcomes: Vec<Outcome>, head: u64) -> Look {
@@ -106,6 +117,10 @@ enum Told {
 }
 
 impl Told {
+    fn is_end(&self) -> bool {
+        matches!(self, Self::End(_))
+    }
+
     fn end(self) -> Option<Outcome> {
         match self {
             Self::End(outcome) => Some(outcome),

@@ -130,12 +130,7 @@ impl Settler for ExactEvm {
     }
 
     async fn broadcast(&self, network: &Network, attempt: &Attempt) -> Result<(), Fault> {
-        let chain = self.set_up(network)?;
-        match chain.rpc().try_ask::<_, String>("eth_sendRawTransaction", (attempt.raw.as_str(),)).await? {
-            Ok(_) => Ok(()),
-            Err(refusal) if refusal.is_known_transaction() => Ok(()),
-            Err(refusal) => Err(Fault::unavailable("chain", refusal.message)),
-        }
+        self.set_up(network)?.send(&attempt.raw).await
     }
 
     async fn look(

@@ -122,3 +122,24 @@ async fn i9_what_was_paid_leaves_room_for_what_is_there() {
         Reason::InsufficientBalance
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_each_transaction_gets_a_block_the_node_answers_with_the_receipt_if_it_can() {
+    let world = World::new(Mining::Instant);
+    let settle = async |payer: u8, nonces: std::ops::Range<u8>| {
+        for nonce in nonces {
+            world.engine.settle(&world.payer(payer).pay(nonce), &offer()).await.unwrap();
+        }
+    };
+    // It is found out by itself; then the other method is not asked any more.
+    settle(1, 1..8).await;
+    world.chain.request("dev_failNext", json!(["eth_sendRawTransaction", 100])).unwrap();
+    settle(1, 8..12).await;
+    world.chain.request("dev_failNext", json!(["eth_sendRawTransaction", 0])).unwrap();
+    // A node without the method is asked once, and the old way goes on.
+    world.chain.request("dev_failNext", json!(["eth_sendRawTransactionSync", 1, -32601])).unwrap();
+    settle(2, 1..3).await;
+    world.chain.request("dev_failNext", json!(["eth_sendRawTransactionSync", 100])).unwrap();
+    settle(2, 3..6).await;
+    assert_eq!(world.transactions(), 16);
+}
