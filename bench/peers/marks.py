@@ -223,4 +223,13 @@ MARKS = [
         "sellers",
         "groat layer",
     ),
+    Mark(
+        "CPU for a request with a pass",
+        "µs",
+        True,
+        load("seller", us(CPU), visit="pass", c=64),
+        10,
+        "sellers",
+        "groat layer",
+    ),
 ]

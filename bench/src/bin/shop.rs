@@ -1,4 +1,5 @@
-//! A small axum server with our layer, for the comparison of sellers: `GET /free` is bare, `GET /paid` has a price.
+//! A small axum server with our layer, for the comparison of sellers: `GET /free` is bare, `GET /paid` has a price, and
+//! so has `GET /pass`, where a payment brings a pass for an hour.
 //!
 //! Its environment is the same as that of the other sellers in `bench/peers`: `PORT`, `PAY_TO`, `FACILITATOR_URL`, and
 //! `BOOK`, an SQLite file or `:memory:`.
@@ -12,7 +13,7 @@ use axum::routing::get;
 use groat_chain_evm::ExactEvm;
 use groat_core::ports::{Mechanism, Store};
 use groat_facilitator::Remote;
-use groat_seller::Pay;
+use groat_seller::{PassTerms, Pay};
 use groat_store::{MemoryStore, SqliteStore};
 
 fn mechanisms() -> Vec<Arc<dyn Mechanism>> {
@@ -43,8 +44,12 @@ async fn main() {
         .build()
         .unwrap();
     let answer = || async { ([("content-type", "application/json")], r#"{"ok":true}"#) };
-    let app =
-        Router::new().route("/free", get(answer)).route("/paid", get(answer).layer(pay.price("$0.001")));
+    let hour = PassTerms { ttl_s: 3_600, scope: None, uses: None };
+    let with_pass = pay.route().price("$0.001").pass(hour).build().unwrap();
+    let app = Router::new()
+        .route("/free", get(answer))
+        .route("/paid", get(answer).layer(pay.price("$0.001")))
+        .route("/pass", get(answer).layer(with_pass));
     let port: u16 = variable("PORT").parse().unwrap();
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
     axum::serve(listener, app).await.unwrap();

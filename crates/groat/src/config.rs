@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use groat_core::reason::printable;
 use groat_core::{Amount, Confirmations, Network, Price};
 use groat_facilitator::http::Caller;
-use groat_seller::{RouteRule, Settle};
+use groat_seller::{PassTerms, RouteRule, Settle};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -118,6 +118,8 @@ pub(crate) struct GateConfig {
     pub(crate) store: Option<Spanned<String>>,
     /// How deep a payment's block must lie before anything is handed out.
     pub(crate) confirmations: Option<Confirmations>,
+    /// The file with the key that signs passes.
+    pub(crate) pass_key: Option<Spanned<String>>,
     /// What costs what.
     #[serde(default)]
     pub(crate) route: Vec<RouteConfig>,
@@ -150,6 +152,8 @@ pub(crate) struct RouteConfig {
     pub(crate) confirmations: Option<Confirmations>,
     /// Seconds that a payment may take.
     pub(crate) timeout_s: Option<Spanned<u64>>,
+    /// What whoever has paid may do without paying, for a while.
+    pub(crate) pass: Option<Spanned<PassTerms>>,
 }
 
 impl RouteConfig {
@@ -165,6 +169,7 @@ impl RouteConfig {
             settle: self.settle,
             confirmations: self.confirmations,
             timeout_s: self.timeout_s.as_ref().map(|seconds| *seconds.get_ref()),
+            pass: self.pass.as_ref().map(|terms| terms.get_ref().clone()),
         }
     }
 }
@@ -224,6 +229,12 @@ impl Config {
             if let Some(seconds) = route.timeout_s.as_ref().filter(|seconds| *seconds.get_ref() == 0) {
                 let mend = "give buyers at least one second, or leave it out";
                 return Err(source.wrong(Some(seconds.span()), "nobody can pay in no time", mend));
+            }
+            if let Some(terms) = &route.pass
+                && let Err(problem) = terms.get_ref().check()
+            {
+                let mend = "write it like { ttl_s = 300 }";
+                return Err(source.wrong(Some(terms.span()), &problem, mend));
             }
         }
         Ok(())

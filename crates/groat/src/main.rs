@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod listen;
 mod logging;
+mod pass_key;
 mod paths;
 mod registry;
 mod sweep;

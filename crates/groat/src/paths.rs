@@ -46,3 +46,11 @@ pub(crate) fn make_private(folder: &Path) -> anyhow::Result<()> {
         .create(folder)
         .with_context(|| format!("cannot make the folder {}", folder.display()))
 }
+
+/// Writes a new file with mode 0600; one that is there is left alone.
+pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    Ok(file.write_all(text.as_bytes())?)
+}

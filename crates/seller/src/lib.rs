@@ -45,3 +45,6 @@ pub use pay::{Pay, PayBuilder};
 pub use proxy::{Gateway, GatewayConfig, Pattern, RouteRule, Unmatched};
 pub use route::{RouteBuilder, Settle};
 pub use view::RequestView;
+
+pub use groat_core::PassTerms;
+pub use groat_wire::pass::{PassKey, PassKeyError};

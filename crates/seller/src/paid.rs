@@ -23,6 +23,9 @@ pub struct Paid {
     pub network: Network,
     /// The proof, on routes that settle before the handler.
     pub receipt: Option<Receipt>,
+    /// Whether this request shows a pass instead of a payment. Then all of this is of the payment that the pass was given
+    /// for, and several requests have the same id.
+    pub by_pass: bool,
 }
 
 /// The answer to a handler that asks for [`Paid`] on a route without a price.

@@ -6,11 +6,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use groat_core::ports::{Clock, Facilitator, Mechanism, Store};
 use groat_core::{Confirmations, Network, Offer, Terms, Timestamp};
 use groat_wire::Dialects;
+use groat_wire::pass::PassKey;
 use url::Url;
 
 use crate::canonical::public_origin;
 use crate::config::{ConfigError, Cors, Limits};
-use crate::gate::{Flights, PayLayer, Presence, Recovered, Sales};
+use crate::gate::{Flights, Passes, PayLayer, Presence, Recovered, Sales};
 use crate::route::RouteBuilder;
 
 /// A seller: who is paid, where, who settles, and where the book of sales lies. Cloning is cheap.
@@ -26,6 +27,7 @@ pub(crate) struct Shop {
     pub(crate) sales: Sales,
     pub(crate) flights: Arc<Flights>,
     pub(crate) presence: Option<Presence>,
+    pub(crate) passes: Passes,
     pub(crate) dialects: Dialects,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) networks: Vec<Network>,
@@ -153,6 +155,7 @@ pub struct PayBuilder {
     cors: Cors,
     pass_preflight: bool,
     instance: Option<String>,
+    pass_key: Option<PassKey>,
 }
 
 impl PayBuilder {
@@ -245,6 +248,14 @@ impl PayBuilder {
         self
     }
 
+    /// The key that signs passes ([`crate::RouteBuilder::pass`]). Without one, passes end with this process and no other
+    /// instance takes them.
+    #[must_use]
+    pub fn pass_key(mut self, key: PassKey) -> Self {
+        self.pass_key = Some(key);
+        self
+    }
+
     /// Web pages that may pay.
     #[must_use]
     pub fn cors(mut self, cors: Cors) -> Self {
@@ -272,10 +283,15 @@ impl PayBuilder {
             return Err(ConfigError::wrong("timeout_s", "must be at least one second"));
         }
         let store = self.store.ok_or(ConfigError::Missing("store"))?;
+        let public_url = self.public_url.as_deref().map(public_origin).transpose()?;
+        let key = self.pass_key.map_or_else(PassKey::random, Ok);
+        let key = key.map_err(|error| ConfigError::wrong("pass_key", error))?;
+        let issuer = public_url.as_ref().map_or("groat".to_owned(), |url| url.origin().ascii_serialization());
         let shop = Shop {
             presence: self.instance.map(|name| Presence::new(Arc::clone(&store), name)),
             facilitator: self.facilitator.ok_or(ConfigError::Missing("facilitator"))?,
             mechanisms: self.mechanisms,
+            passes: Passes::new(key, issuer, Arc::clone(&store)),
             sales: Sales::new(store),
             flights: Flights::new(self.limits.in_flight_max),
             dialects: self.dialects.unwrap_or_else(Dialects::standard),
@@ -284,7 +300,7 @@ impl PayBuilder {
             pay_to: self.pay_to,
             timeout_s,
             confirmations: self.confirmations,
-            public_url: self.public_url.as_deref().map(public_origin).transpose()?,
+            public_url,
             limits: self.limits,
             cors: self.cors,
             pass_preflight: self.pass_preflight,

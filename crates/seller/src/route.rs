@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use groat_core::offer::Ask;
-use groat_core::{Amount, Confirmations, Network, Offer, Price, Terms};
+use groat_core::{Amount, Confirmations, Network, Offer, PassTerms, Price, Terms};
 use http::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -58,6 +58,7 @@ pub(crate) struct Route {
     pub(crate) pricing: Pricing,
     pub(crate) settle: Settle,
     pub(crate) confirmations: Confirmations,
+    pub(crate) pass: Option<PassTerms>,
     pub(crate) description: String,
     pub(crate) mime_type: String,
     pub(crate) resource: Option<String>,
@@ -128,6 +129,7 @@ pub struct RouteBuilder {
     pay_to_fn: Option<PayToFn>,
     settle: Settle,
     confirmations: Option<Confirmations>,
+    pass: Option<PassTerms>,
     description: String,
     mime_type: String,
     resource: Option<String>,
@@ -149,6 +151,7 @@ impl RouteBuilder {
             pay_to_fn: None,
             settle: Settle::Auto,
             confirmations: None,
+            pass: None,
             description: String::new(),
             mime_type: String::new(),
             resource: None,
@@ -240,6 +243,13 @@ impl RouteBuilder {
         self
     }
 
+    /// Gives whoever has paid a pass, in `X-Payment-Access-Token`: for a while, and perhaps so many times, a request with
+    /// it is let in without a payment. Routes of one seller with the same scope take each other's passes.
+    pub fn pass(mut self, terms: PassTerms) -> Self {
+        self.pass = Some(terms);
+        self
+    }
+
     /// What the buyer gets, for people.
     pub fn description(mut self, text: &str) -> Self {
         text.clone_into(&mut self.description);
@@ -276,6 +286,9 @@ impl RouteBuilder {
             .filter(|terms| self.pay_to_fn.is_none() || !terms.pay_to.is_empty())
             .map(|terms| self.shop.offer(terms))
             .collect::<Result<Vec<_>, _>>()?;
+        if let Some(problem) = self.pass.as_ref().and_then(|terms| terms.check().err()) {
+            return Err(ConfigError::wrong("pass", problem));
+        }
         if let Some(url) = &self.resource {
             url::Url::parse(url).map_err(|error| ConfigError::wrong("resource", error))?;
         }
@@ -286,6 +299,7 @@ impl RouteBuilder {
         };
         Ok(PayLayer::new(Route {
             confirmations: self.confirmations.unwrap_or(self.shop.confirmations),
+            pass: self.pass,
             shop: self.shop,
             pricing,
             settle: self.settle,

@@ -11,10 +11,14 @@ use crate::{ChallengeParts, Dialect, WireError, x402_v1, x402_v2};
 /// Header fields that carry payments. Whoever forwards a request takes them away: they are as good as money.
 pub const PAYMENT_HEADERS: &[&str] = &[x402_v2::PAYMENT_HEADER, x402_v1::PAYMENT_HEADER];
 
-/// Header fields of responses that are ours alone: challenges and receipts, to be exposed to browsers (CORS) and
+/// Header fields of responses that are ours alone: challenges, receipts and passes, to be exposed to browsers (CORS) and
 /// taken away from what an upstream answers.
-pub const RESPONSE_HEADERS: &[&str] =
-    &[x402_v2::CHALLENGE_HEADER, x402_v2::RECEIPT_HEADER, x402_v1::RECEIPT_HEADER];
+pub const RESPONSE_HEADERS: &[&str] = &[
+    x402_v2::CHALLENGE_HEADER,
+    x402_v2::RECEIPT_HEADER,
+    x402_v1::RECEIPT_HEADER,
+    crate::pass::PASS_HEADER_NAME,
+];
 
 /// The dialects spoken at one place, the preferred first.
 #[derive(Clone)]

@@ -8,6 +8,7 @@ pub mod facilitator;
 pub mod header;
 pub mod json;
 mod members;
+pub mod pass;
 mod receipt;
 mod version;
 pub mod x402_v1;

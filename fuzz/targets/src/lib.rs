@@ -13,6 +13,7 @@ pub mod facilitator;
 pub mod framing;
 pub mod money;
 pub mod network;
+pub mod pass;
 pub mod path;
 pub mod payment;
 pub mod receipts;
@@ -33,6 +34,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("framing", framing::target),
     ("money", money::target),
     ("network", network::target),
+    ("pass", pass::target),
     ("path", path::target),
     ("payment", payment::target),
     ("receipts", receipts::target),

@@ -100,6 +100,11 @@ fn one_chain_has_one_name() {
 }
 
 #[test]
+fn t01_t02_only_what_was_signed_is_a_pass() {
+    run("pass", 5_000);
+}
+
+#[test]
 fn h14_no_spelling_of_a_priced_path_is_free() {
     run("path", 3_000);
 }

@@ -41,10 +41,11 @@ pub(super) enum Broken {
 }
 
 impl Client {
-    /// Sends the request unpaid. A redirected GET is followed, because it carries nothing yet.
+    /// Sends the request unpaid, with a pass where there is one. A redirected GET is followed, because it carries nothing yet.
     pub(super) async fn ask(&self, mut request: Request) -> Result<Answer, BuyError> {
         for _ in 0..=REDIRECTS_MAX {
-            let copy = request.try_clone().ok_or_else(BuyError::stream)?;
+            let mut copy = request.try_clone().ok_or_else(BuyError::stream)?;
+            let with_pass = self.show_pass(&mut copy).await;
             let response = self.exchange(copy).await.map_err(|broken| broken.told(request.url()))?;
             if let Some(next) = redirect(&request, &response)? {
                 follow(&mut request, next);
@@ -52,6 +53,9 @@ impl Client {
             }
             if response.status() != StatusCode::PAYMENT_REQUIRED {
                 return Ok(Answer::Free(response));
+            }
+            if with_pass {
+                self.forget_pass(&request).await;
             }
             let (parts, body) = self.read(response).await?;
             return match self.buyer.dialects.read_challenge(&parts.headers, &body)? {

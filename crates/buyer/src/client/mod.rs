@@ -8,6 +8,7 @@ mod flights;
 #[doc(hidden)]
 pub mod fuzzing;
 mod judge;
+mod passes;
 mod reserve;
 mod send;
 mod url;

@@ -31,6 +31,7 @@ impl Client {
             match self.judge(answer).await {
                 Verdict::Bought(receipt, response) => {
                     self.note_bought(entry, receipt.clone()).await;
+                    self.keep_pass(&request, &response).await;
                     let dialect = signed.payment.dialect.clone();
                     let payment = PaidWith { id: signed.id, offer: signed.offer, receipt, dialect, resent };
                     return Ok(Bought { response: *response, payment: Some(payment) });

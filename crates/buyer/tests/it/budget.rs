@@ -33,7 +33,8 @@ async fn y07_a_token_of_unknown_value_is_never_paid_with() {
 #[tokio::test]
 async fn y21_forty_at_once_with_a_budget_for_ten_are_ten() {
     let seller = Seller::start().await;
-    let owner = Owner { policy: Policy { day_usd_micros_max: 100_000, ..Policy::default() }, ..Owner::new() };
+    let policy = Policy { day_usd_micros_max: 100_000, ..Policy::default() };
+    let owner = Owner { policy, ..Owner::new().patient() };
     let client = owner.client();
     let calls: Vec<_> = (0..40)
         .map(|n| {
@@ -61,7 +62,7 @@ async fn y21_two_processes_on_one_book_share_one_budget() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("purchases.db");
     let policy = Policy { day_usd_micros_max: 30_000, ..Policy::default() };
-    let first = Owner { policy, ..Owner::on(Arc::new(SqliteStore::open_shared(&file).unwrap())) };
+    let first = Owner { policy, ..Owner::on(Arc::new(SqliteStore::open_shared(&file).unwrap())).patient() };
     let second = Owner { store: Arc::new(SqliteStore::open_shared(&file).unwrap()), ..first.clone() };
     let (one, two) = (first.client(), second.client());
     let calls: Vec<_> = (0..12)

@@ -17,6 +17,7 @@ use groat_core::policy::{Denial, Policy};
 use groat_core::ports::{Mechanism, SignError, Signer, Store, TypedIntent};
 use groat_core::{Challenge, Network, Offer, Price, Receipt, Terms, Timestamp};
 use groat_store::MemoryStore;
+use groat_wire::pass::PASS_HEADER;
 use groat_wire::{Dialects, PAYMENT_HEADERS};
 use http::StatusCode;
 
@@ -48,6 +49,10 @@ pub(crate) struct Seller {
     script: Arc<Mutex<VecDeque<Act>>>,
     /// The payment fields of all requests that had one.
     payments: Arc<Mutex<Vec<String>>>,
+    /// What it gives with a receipt, and whether it still takes it.
+    pub(crate) pass: Arc<Mutex<Option<(String, bool)>>>,
+    /// The passes that it was shown.
+    pub(crate) shown: Arc<Mutex<Vec<String>>>,
     dialects: Dialects,
 }
 
@@ -74,6 +79,8 @@ impl Seller {
             challenge: Arc::new(Mutex::new(challenge)),
             script: Arc::default(),
             payments: Arc::default(),
+            pass: Arc::default(),
+            shown: Arc::default(),
             dialects,
         };
         let served = seller.clone();
@@ -106,6 +113,14 @@ impl Seller {
 
     async fn answer(&self, request: Request) -> Response {
         let carried = PAYMENT_HEADERS.iter().find_map(|name| request.headers().get(*name));
+        let pass = self.pass.lock().unwrap().clone();
+        if let Some(shown) = request.headers().get(PASS_HEADER) {
+            let shown = shown.to_str().unwrap().to_owned();
+            self.shown.lock().unwrap().push(shown.clone());
+            if pass.as_ref().is_some_and(|(token, taken)| *taken && *token == shown) {
+                return status_only(200);
+            }
+        }
         let Some(payment) = carried else { return self.ask(402) };
         self.payments.lock().unwrap().push(payment.to_str().unwrap().to_owned());
         let dialect = self.dialects.read_payment(request.headers()).unwrap().unwrap().dialect;
@@ -120,6 +135,9 @@ impl Seller {
             };
             let mut response = status_only(status);
             self.dialects.write_receipt(&dialect, &receipt, response.headers_mut());
+            if let Some((token, _)) = &pass {
+                response.headers_mut().insert(PASS_HEADER, token.parse().unwrap());
+            }
             response
         };
         match act {
@@ -197,6 +215,13 @@ impl Owner {
             policy: Policy::default(),
             options,
         }
+    }
+
+    /// For tests of many at once: a machine with other work must not look like a seller that hangs.
+    pub(crate) fn patient(mut self) -> Self {
+        let long = Duration::from_secs(30);
+        (self.options.timeout, self.options.challenge_timeout, self.options.patience) = (long, long, long);
+        self
     }
 
     /// A new client, as after a restart.

@@ -6,6 +6,8 @@
 
 mod event;
 mod gas_day;
+mod kept_pass;
+mod pass_use;
 mod purchase;
 mod sale;
 mod settlement;
@@ -13,6 +15,8 @@ mod slot;
 
 pub use event::{EventKind, PaymentEvent};
 pub use gas_day::{GasDay, GasDayEvent};
+pub use kept_pass::{KeptPass, KeptPassEvent};
+pub use pass_use::{PassUse, PassUseEvent};
 pub use purchase::{Purchase, PurchaseEvent, PurchaseState, SignedPayment};
 pub use sale::{Answer, Sale, SaleEvent, SaleState};
 pub use settlement::{Settled, Settlement, SettlementEvent, SettlementState};
@@ -42,11 +46,15 @@ pub enum Book {
     Events,
     /// Gas that was set aside for callers of the facilitator: `day/caller`.
     Budgets,
+    /// How often passes were used that are good for a number of requests, by payment id.
+    Passes,
+    /// Passes that a buyer was given, by a hash of method, origin and path.
+    KeptPasses,
 }
 
 impl Book {
     /// Every book, for stores that prepare one table for each.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Purchases,
         Self::Sales,
         Self::Settlements,
@@ -55,6 +63,8 @@ impl Book {
         Self::Gates,
         Self::Events,
         Self::Budgets,
+        Self::Passes,
+        Self::KeptPasses,
     ];
 
     /// Its table name.
@@ -68,6 +78,8 @@ impl Book {
             Self::Gates => "gates",
             Self::Events => "events",
             Self::Budgets => "budgets",
+            Self::Passes => "passes",
+            Self::KeptPasses => "kept_passes",
         }
     }
 }

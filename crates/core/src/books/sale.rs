@@ -81,6 +81,9 @@ pub struct Sale {
     pub valid_until: Timestamp,
     /// Until when the answer is kept.
     pub keep_until: Timestamp,
+    /// When the money was known to have moved.
+    #[serde(default)]
+    pub paid_at: Option<Timestamp>,
     /// Where it stands.
     #[serde(flatten)]
     pub state: SaleState,
@@ -141,6 +144,9 @@ impl Aggregate for Sale {
     fn apply(mut self, event: SaleEvent, now: Timestamp) -> Option<Self> {
         use SaleEvent as E;
         use SaleState as S;
+        if matches!(event, E::Pay(_)) {
+            self.paid_at = Some(now);
+        }
         self.state = match (self.state, event) {
             (S::Held { started: false }, E::Start) => S::Held { started: true },
             (S::Paid { receipt, started: false }, E::Start) => S::Paid { receipt, started: true },

@@ -74,6 +74,7 @@ fn sale() -> Sale {
         confirmations: crate::Confirmations::default(),
         valid_until: Timestamp(50),
         keep_until: Timestamp(100),
+        paid_at: None,
         state: SaleState::Held { started: false },
     }
 }

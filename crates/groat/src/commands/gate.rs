@@ -19,7 +19,7 @@ use super::facilitator::{ChainFlags, chains, engine, sweep_engine};
 use crate::books::{Books, StoreFlag};
 use crate::config::{Config, RouteConfig, Source};
 use crate::paths::DataDir;
-use crate::{listen, registry, sweep};
+use crate::{listen, pass_key, registry, sweep};
 
 /// Options of `groat gate`.
 #[derive(Args)]
@@ -110,8 +110,13 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     if let Some(url) = options.public_url.as_ref().or(config.gate.public_url.as_ref()) {
         builder = builder.public_url(url);
     }
-    let pay = builder.build()?;
     let routes = routes(&options, &config)?;
+    if routes.iter().any(|route| route.pass.is_some()) {
+        let configured = config.gate.pass_key.as_ref();
+        builder =
+            builder.pass_key(pass_key::open(configured, source.as_ref(), data, books.are_shared())?);
+    }
+    let pay = builder.build()?;
     let mut gateway = GatewayConfig::new(&upstream);
     gateway.routes.clone_from(&routes);
     let gateway = Gateway::new(&pay, &gateway)?;

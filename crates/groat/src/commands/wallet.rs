@@ -144,13 +144,6 @@ pub(crate) fn open_or_make_dev(data: &DataDir) -> anyhow::Result<LocalSigner> {
     Ok(signer)
 }
 
-fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    Ok(file.write_all(text.as_bytes())?)
-}
-
 /// A facilitator's key from a keystore file.
 pub(crate) fn gas_key(path: &Path) -> anyhow::Result<GasKey> {
     let password = password(path, "Password")?;

@@ -10,8 +10,9 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use groat_core::payment::Fingerprint;
-use groat_core::{Challenge, Offer, Payment, PaymentId, Reason, Timestamp};
+use groat_core::{Challenge, Offer, Pass, Payment, PaymentId, Reason, Timestamp};
 use groat_failpoints::reach;
+use groat_wire::pass::PASS_HEADER;
 use groat_wire::{PAYMENT_HEADERS, RESPONSE_HEADERS, WireError};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -26,9 +27,11 @@ use tower::ServiceExt;
 use super::desk::Desk;
 use super::flights::{Prints, Seat, Ticket};
 use super::handler::{self, Collected, Trouble};
+use super::passes::{self, Shown};
 use super::work::{Order, Work};
-use super::{Inner, Reply, challenge, strip_request};
+use super::{Inner, Reply, challenge, headers, strip_request, strip_response};
 use crate::canonical::{UrlFault, request_url, same_resource};
+use crate::paid::Paid;
 use crate::route::{Pricing, Route};
 use crate::view::RequestView;
 
@@ -73,8 +76,17 @@ async fn decide(
     refuse_upgrade(&parts.method, &parts.headers)?;
     let url = request_url(&parts, route.shop.public_url.as_ref()).map_err(wrong_host)?;
 
+    let shown = show(&route, &mut parts, &url);
+    let not_good = match shown {
+        Shown::Good(pass) => match with_pass(&route, &pass).await? {
+            true => return let_through(&route, &pass, parts, body, inner()).await,
+            false => Some("the pass is used up"),
+        },
+        Shown::Bad(why) => Some(why),
+        Shown::Nothing => None,
+    };
     let read = route.shop.dialects.read_payment(&parts.headers);
-    if let (Ok(None), Pricing::Fixed(offers)) = (&read, &route.pricing) {
+    if let (Ok(None), None, Pricing::Fixed(offers)) = (&read, not_good, &route.pricing) {
         return Ok(unpaid(&route, &url, offers));
     }
     strip_request(&mut parts.headers);
@@ -88,7 +100,8 @@ async fn decide(
         Ok(Some(payment)) => payment,
         Ok(None) => {
             let status = StatusCode::PAYMENT_REQUIRED;
-            return Err(challenge::encode(&route.shop.dialects, status, &challenge, None));
+            let reply = challenge::encode(&route.shop.dialects, status, &challenge, not_good);
+            return Err(reply.with_bad_token(not_good));
         }
         Err(error) => return Err(unreadable(&route, &challenge, &error)),
     };
@@ -99,6 +112,55 @@ async fn decide(
     let prints = Prints { payment: payment.fingerprint(), request: fingerprint(&parts, &url, &body) };
     let order = Order { desk: Arc::new(desk), payment, offer, id, valid_until, prints, parts, body };
     let_in(order, inner()).await
+}
+
+/// What the request shows instead of a payment; it is taken off.
+fn show(route: &Route, parts: &mut Parts, url: &str) -> Shown {
+    let Some(terms) = &route.pass else { return Shown::Nothing };
+    let scope = passes::scope_of(terms, &parts.method, route.resource_url(url));
+    route.shop.passes.shown(&mut parts.headers, &scope, route.shop.now())
+}
+
+/// Whether the pass is good for one more request, which is written down.
+async fn with_pass(route: &Route, pass: &Pass) -> Result<bool, Reply> {
+    route.shop.passes.take_use(pass, route.shop.now()).await.map_err(|fault| {
+        tracing::warn!(%fault, "a pass cannot be looked up");
+        let message = "the pass cannot be looked up: send the same request again later";
+        Reply::error(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", message)
+            .retry_after(fault.retry_after_s())
+    })
+}
+
+/// A request that was paid for before. Nothing is charged and nothing is kept of it.
+async fn let_through(
+    route: &Route,
+    pass: &Pass,
+    mut parts: Parts,
+    body: Body,
+    inner: Inner,
+) -> Result<Response<Body>, Reply> {
+    let shop = &route.shop;
+    strip_request(&mut parts.headers);
+    parts.extensions.insert(Paid {
+        payment_id: pass.payment,
+        payer: pass.payer.clone(),
+        amount: pass.amount,
+        asset: pass.asset.clone(),
+        network: pass.network.clone(),
+        receipt: None,
+        by_pass: true,
+    });
+    let limit = Duration::from_secs(shop.limits.handler_timeout_s);
+    let answer = handler::run(inner, Request::from_parts(parts, body), limit).await;
+    if !answer.as_ref().is_ok_and(|response| response.status().is_success()) {
+        shop.passes.give_back(pass, shop.now()).await;
+    }
+    let mut response = answer.map_err(Trouble::reply)?;
+    let fields = response.headers_mut();
+    strip_response(fields);
+    headers::keep_private(fields);
+    headers::vary(fields);
+    Ok(response)
 }
 
 /// The challenge to an unpaid request: the cheapest answer there is, because anybody may ask for it.
@@ -236,7 +298,8 @@ async fn preflight(route: &Route, mut parts: Parts, inner: impl FnOnce() -> Inne
     }
     // The official fetch client sends the last of these on requests, by mistake.
     let ours = ["Authorization", "Content-Type", "SIGN-IN-WITH-X", "Access-Control-Expose-Headers"];
-    let allowed: Vec<&str> = PAYMENT_HEADERS.iter().copied().chain(ours).collect();
+    let carried = PAYMENT_HEADERS.iter().copied().chain([PASS_HEADER.as_str()]);
+    let allowed: Vec<&str> = carried.chain(ours).collect();
     if let Ok(allowed) = HeaderValue::from_str(&allowed.join(", ")) {
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
     }

@@ -1,7 +1,8 @@
 //! The gate: a tower layer that lets a request through once it is paid, and never twice for one payment.
 //!
 //! `admit` reads a request and decides without acting; `work` does the paid part in a task of its own; `money` talks
-//! to the facilitator; `sales` keeps the book; `flights` lets copies of one request wait for one answer.
+//! to the facilitator; `sales` keeps the book; `flights` lets copies of one request wait for one answer; `passes` lets
+//! in for a while who has paid.
 
 mod admit;
 mod challenge;
@@ -10,6 +11,7 @@ mod flights;
 mod handler;
 mod headers;
 mod money;
+mod passes;
 mod presence;
 mod recover;
 mod relay;
@@ -35,6 +37,7 @@ pub(crate) use admit::refuse_upgrade;
 pub(crate) use challenge::ChallengeCache;
 pub(crate) use flights::Flights;
 pub(crate) use headers::{strip_request, strip_response};
+pub(crate) use passes::Passes;
 pub(crate) use presence::Presence;
 pub use recover::Recovered;
 pub(crate) use recover::recover;

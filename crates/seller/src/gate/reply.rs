@@ -3,7 +3,7 @@
 use axum::body::Body;
 use bytes::Bytes;
 use groat_core::books::Answer;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -34,6 +34,16 @@ impl Reply {
     #[must_use]
     pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
         self.headers.insert(RETRY_AFTER, seconds.into());
+        self
+    }
+
+    /// Says that a token was shown which lets nobody in (RFC 6750 section 3.1).
+    #[must_use]
+    pub(crate) fn with_bad_token(mut self, why: Option<&str>) -> Self {
+        let challenge = why.map(|why| format!(r#"Bearer error="invalid_token", error_description="{why}""#));
+        if let Some(value) = challenge.and_then(|text| HeaderValue::try_from(text).ok()) {
+            self.headers.append(WWW_AUTHENTICATE, value);
+        }
         self
     }
 

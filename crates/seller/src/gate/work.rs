@@ -11,9 +11,10 @@ use bytes::Bytes;
 use groat_core::books::{Sale, SaleEvent, SaleState};
 use groat_core::{Failure, Fault, Offer, Payment, PaymentId, Reason, Receipt, Refusal, Timestamp};
 use groat_failpoints::reach;
+use groat_wire::pass::PASS_HEADER;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::sync::oneshot;
 
 use super::desk::Desk;
@@ -21,7 +22,7 @@ use super::flights::Prints;
 use super::handler::{self, Collected, Trouble};
 use super::money::{self, Known, Settlement, Till};
 use super::sales::Held;
-use super::{Inner, Reply, presence, relay, reply, strip_response};
+use super::{Inner, Reply, passes, presence, relay, reply, strip_response};
 use crate::paid::Paid;
 
 /// One paid request, complete.
@@ -127,6 +128,7 @@ impl Work {
             confirmations: self.order.desk.route.confirmations,
             valid_until: self.order.valid_until,
             keep_until: money::keep_until(&self.order.desk.route.shop, self.order.valid_until),
+            paid_at: None,
             state: SaleState::Held { started },
         };
         let created = self.sales().create(sale).await;
@@ -206,7 +208,9 @@ impl Work {
             SaleState::Paid { receipt, .. } => Err(self.order.desk.refund_due(receipt)),
             SaleState::Done { answer, receipt } => {
                 reach("KP11");
-                Err(self.order.desk.done(answer, receipt))
+                let mut reply = self.order.desk.done(answer, receipt);
+                self.give_pass(&mut reply.headers, held.sale(), receipt);
+                Err(reply)
             }
             SaleState::Withheld { reason } => Err(self.order.desk.failed(&reason.clone().into())),
         }
@@ -346,6 +350,7 @@ impl Work {
                 response.headers_mut().insert(CONTENT_LENGTH, length.clone());
             }
             self.order.desk.decorate(response.headers_mut(), &receipt);
+            self.give_pass(response.headers_mut(), held.sale(), &receipt);
             let _ = live.send(response);
         }
         let copy = pump.run(prefix, rest, size_bytes_max, drain).await;
@@ -385,6 +390,19 @@ impl Work {
         }
     }
 
+    /// Adds the pass that the route gives for a payment.
+    fn give_pass(&self, fields: &mut HeaderMap, sale: &Sale, receipt: &Receipt) {
+        let (order, route) = (&self.order, &self.order.desk.route);
+        let Some(terms) = &route.pass else { return };
+        let resource_url = &order.desk.challenge.resource.url;
+        let scope = passes::scope_of(terms, &order.parts.method, resource_url).into_owned();
+        let shop = &route.shop;
+        let token = shop.passes.give(terms, scope, sale, &order.offer, receipt, shop.now());
+        if let Some(value) = token.and_then(|token| HeaderValue::try_from(token).ok()) {
+            fields.insert(PASS_HEADER, value);
+        }
+    }
+
     async fn handle(&mut self, receipt: Option<Receipt>) -> Result<Response<Body>, Trouble> {
         let order = &self.order;
         let mut parts = order.parts.clone();
@@ -395,6 +413,7 @@ impl Work {
             asset: order.offer.asset.clone(),
             network: order.offer.network.clone(),
             receipt,
+            by_pass: false,
         });
         let request = Request::from_parts(parts, Body::from(order.body.clone()));
         let limit = Duration::from_secs(order.desk.route.shop.limits.handler_timeout_s);

@@ -1,6 +1,6 @@
 //! How a gateway is described. Reading files is the binary's business.
 
-use groat_core::Confirmations;
+use groat_core::{Confirmations, PassTerms};
 use serde::Deserialize;
 
 use crate::route::Settle;
@@ -67,6 +67,9 @@ pub struct RouteRule {
     /// Seconds that a payment may take, as told to buyers.
     #[serde(default)]
     pub timeout_s: Option<u64>,
+    /// What whoever has paid may do without paying, for a while.
+    #[serde(default)]
+    pub pass: Option<PassTerms>,
 }
 
 impl RouteRule {
@@ -82,6 +85,7 @@ impl RouteRule {
             settle: Settle::default(),
             confirmations: None,
             timeout_s: None,
+            pass: None,
         }
     }
 }

@@ -72,6 +72,9 @@ impl Gateway {
             if let Some(seconds) = rule.timeout_s {
                 route = route.timeout_s(seconds);
             }
+            if let Some(terms) = &rule.pass {
+                route = route.pass(terms.clone());
+            }
             let gate = route.build().map_err(at)?.layer(forward.clone());
             Ok(Rule { pattern: rule.path.parse()?, gate })
         };

@@ -11,4 +11,5 @@ mod crash;
 mod gateway;
 mod kit;
 mod once;
+mod passes;
 mod stumble;

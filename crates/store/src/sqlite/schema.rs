@@ -70,6 +70,8 @@ pub(super) fn sql(book: Book) -> &'static Sql {
         Book::Gates => &const { sql!("gates") },
         Book::Events => &const { sql!("events") },
         Book::Budgets => &const { sql!("budgets") },
+        Book::Passes => &const { sql!("passes") },
+        Book::KeptPasses => &const { sql!("kept_passes") },
     }
 }
 

@@ -26,6 +26,7 @@ fn sale(number: u8) -> Sale {
         confirmations: groat_core::Confirmations::default(),
         valid_until: NOW.plus(30),
         keep_until: NOW.plus(60),
+        paid_at: None,
         state: SaleState::Held { started: false },
     }
 }

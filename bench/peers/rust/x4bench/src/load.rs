@@ -52,7 +52,7 @@ pub struct LoadArgs {
 pub struct SellerArgs {
     #[arg(long)]
     url: String,
-    /// Default: /free for free visits, else /paid
+    /// Default: /free for free visits, /pass for those with a pass, else /paid
     #[arg(long)]
     path: Option<String>,
     #[arg(long, value_enum, default_value_t = Visit::Unpaid)]
@@ -80,6 +80,8 @@ pub enum Visit {
     Free,
     Unpaid,
     Paid,
+    /// One payment, and then its pass
+    Pass,
 }
 
 pub struct Shot {
@@ -332,7 +334,11 @@ pub async fn duplicate(a: LoadArgs) -> Result<()> {
 
 pub async fn seller(a: SellerArgs) -> Result<()> {
     let target = Target::parse(&a.url)?;
-    let default = if a.visit == Visit::Free { "/free" } else { "/paid" };
+    let default = match a.visit {
+        Visit::Free => "/free",
+        Visit::Pass => "/pass",
+        Visit::Unpaid | Visit::Paid => "/paid",
+    };
     let path = target.join(a.path.as_deref().unwrap_or(default));
     let mut headers = vec![];
     if let Some(b) = &a.bearer {
@@ -344,16 +350,28 @@ pub async fn seller(a: SellerArgs) -> Result<()> {
         headers,
         body: Bytes::new(),
     };
-    let requests: Vec<Request> = if a.visit == Visit::Paid {
+    let requests: Vec<Request> = if matches!(a.visit, Visit::Paid | Visit::Pass) {
         let probe = request(vec![]);
         let reply = Conn::new(&target.authority).send(probe.method, &probe.path, &[], Bytes::new()).await?;
         let text = reply.headers.get("payment-required").context("no PAYMENT-REQUIRED header")?;
         let offer: Value =
             serde_json::from_slice(&base64::engine::general_purpose::STANDARD.decode(text.as_bytes())?)?;
-        pay::payloads(&offer["accepts"][0], offer.get("resource"), a.n)?
+        let count = if a.visit == Visit::Pass { 1 } else { a.n };
+        let paid: Vec<Request> = pay::payloads(&offer["accepts"][0], offer.get("resource"), count)?
             .iter()
             .map(|p| request(vec![("payment-signature", pay::header_value(p))]))
-            .collect()
+            .collect();
+        match (a.visit, paid.first()) {
+            (Visit::Pass, Some(first)) => {
+                let mut conn = Conn::new(&target.authority);
+                let reply =
+                    conn.send(first.method.clone(), &first.path, &first.headers, Bytes::new()).await?;
+                let pass = reply.headers.get("x-payment-access-token").context("no pass for a payment")?;
+                let pass = pass.to_str()?.to_owned();
+                (0..a.n).map(|_| request(vec![("x-payment-access-token", pass.clone())])).collect()
+            }
+            _ => paid,
+        }
     } else {
         (0..a.n).map(|_| request(headers.clone())).collect()
     };
