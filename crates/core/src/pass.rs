@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn r0_35_terms_that_make_no_sense_are_told() {
-        let terms = |ttl_s, scope: Option<&str>, uses| PassTerms { ttl_s, scope: scope.map(Into::into), uses };
+        let terms =
+            |ttl_s, scope: Option<&str>, uses| PassTerms { ttl_s, scope: scope.map(Into::into), uses };
         assert_eq!(terms(1, None, None).check(), Ok(()));
         assert_eq!(terms(3_600, Some("weather"), Some(1)).check(), Ok(()));
         for bad in [

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use alloy_primitives::hex;
 use anyhow::{Context, bail};
-use groat_buyer::signer::keystore;
+use groat_buyer::keystore;
 use groat_seller::PassKey;
 use toml::Spanned;
 use zeroize::Zeroizing;

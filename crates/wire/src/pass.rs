@@ -259,7 +259,8 @@ mod tests {
             assert_eq!(key(1).read(forged, SHOP, NOW), Err(PassError::Forged), "{forged}");
         }
         // Another key, and the confusions of JWT: no signature, and the public key as a secret.
-        let (_, rest) = key(2).write(&pass(), SHOP).split_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        let (_, rest) =
+            key(2).write(&pass(), SHOP).split_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
         assert_eq!(key(1).read(&format!("{}.{rest}", key(1).header), SHOP, NOW), Err(PassError::Forged));
         let none = BASE64.encode(r#"{"alg":"none","typ":"at+jwt"}"#);
         let claims = token.split('.').nth(1).unwrap();

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use groat_core::payment::{DialectId, ReceiptOutcome};
 use groat_core::{Reason, Receipt};
 use groat_wire::facilitator::{SettleResponse, VerifyResponse, read_supported, write_supported};
-use groat_wire::{Dialects, RESPONSE_HEADERS, Version, WireError};
+use groat_wire::{Dialects, Version, WireError, x402_v1, x402_v2};
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
@@ -82,7 +82,7 @@ fn supported(data: &[u8]) {
 }
 
 fn receipts(data: &[u8]) {
-    for name in RESPONSE_HEADERS.iter().filter(|name| **name != groat_wire::x402_v2::CHALLENGE_HEADER) {
+    for name in [x402_v1::RECEIPT_HEADER, x402_v2::RECEIPT_HEADER] {
         let mut headers = HeaderMap::new();
         headers.insert(HeaderName::from_static(name), STANDARD.encode(data).parse().unwrap());
         let receipt = match Dialects::standard().read_receipt(&headers) {

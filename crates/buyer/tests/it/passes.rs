@@ -1,7 +1,7 @@
 //! Passes that sellers give: shown where they are good, and nowhere else.
 
-use groat_core::{Amount, Network, Pass, Timestamp};
 use groat_core::key::{KeyKind, PaymentKey};
+use groat_core::{Amount, Network, Pass, Timestamp};
 use groat_wire::pass::PassKey;
 
 use crate::kit::{NOW, Owner, Seller};

@@ -113,8 +113,7 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     let routes = routes(&options, &config)?;
     if routes.iter().any(|route| route.pass.is_some()) {
         let configured = config.gate.pass_key.as_ref();
-        builder =
-            builder.pass_key(pass_key::open(configured, source.as_ref(), data, books.are_shared())?);
+        builder = builder.pass_key(pass_key::open(configured, source.as_ref(), data, books.are_shared())?);
     }
     let pay = builder.build()?;
     let mut gateway = GatewayConfig::new(&upstream);

@@ -13,7 +13,7 @@ use groat_core::Timestamp;
 use zeroize::Zeroizing;
 
 use super::exit;
-use crate::paths::DataDir;
+use crate::paths::{DataDir, write_private};
 use crate::registry;
 
 /// Options of `groat wallet`.

@@ -197,3 +197,38 @@ fn a_route_of_the_file_has_terms_of_its_own_and_the_command_line_wins() {
         );
     }
 }
+
+#[test]
+fn the_key_for_passes_is_made_once_and_only_its_owner_may_read_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let data = tempfile::tempdir().unwrap();
+    let config = data.path().join("groat.toml");
+    let route = "[[gate.route]]\nmatch = \"/a\"\nprice = \"$0.01\"\npass = { ttl_s = 300 }\n";
+    let gate = |gate: &str, place: &str| {
+        std::fs::write(&config, format!("[gate]\n{gate}{route}")).unwrap();
+        let mut command = groat(data.path());
+        command.args(["gate", "--json", "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:1"]);
+        command.args(["--facilitator", "http://127.0.0.1:1", "--pay-to", PAY_TO, "--store", place]);
+        command.arg("--config").arg(&config);
+        command
+    };
+    let key = data.path().join("pass.key");
+    drop(Running::start(&mut gate("", ":memory:")));
+    let made = std::fs::read_to_string(&key).unwrap();
+    assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    drop(Running::start(&mut gate("", ":memory:")));
+    assert_eq!((made.len(), std::fs::read_to_string(&key).unwrap()), (64, made.clone()));
+    let refused = |lines: &str, place: &str, part: &str| {
+        let output = gate(lines, place).output().unwrap();
+        let (_, told) = text(&output);
+        assert!(output.status.code() == Some(20) && told.contains(part), "{told}");
+        assert!(!told.contains(&made[..16]), "no message quotes a key");
+    };
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    refused("", ":memory:", "pass.key");
+    refused("pass_key = \"pass.key\"\n", ":memory:", "groat.toml:2: ");
+    refused("pass_key = \"none\"\n", ":memory:", "groat.toml:2: ");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::write(&key, &made[1..]).unwrap();
+    refused("", ":memory:", "64 hexadecimal digits");
+}

@@ -298,8 +298,8 @@ async fn preflight(route: &Route, mut parts: Parts, inner: impl FnOnce() -> Inne
     }
     // The official fetch client sends the last of these on requests, by mistake.
     let ours = ["Authorization", "Content-Type", "SIGN-IN-WITH-X", "Access-Control-Expose-Headers"];
-    let carried = PAYMENT_HEADERS.iter().copied().chain([PASS_HEADER.as_str()]);
-    let allowed: Vec<&str> = carried.chain(ours).collect();
+    let pass = PASS_HEADER;
+    let allowed: Vec<&str> = PAYMENT_HEADERS.iter().copied().chain([pass.as_str()]).chain(ours).collect();
     if let Ok(allowed) = HeaderValue::from_str(&allowed.join(", ")) {
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
     }

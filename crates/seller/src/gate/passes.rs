@@ -82,10 +82,12 @@ impl Passes {
     /// Takes our tokens out of `Authorization`, and leaves what is for the server behind us.
     fn take_off(&self, headers: &mut HeaderMap) {
         let ours = |value: &http::HeaderValue| {
-            let token = value.to_str().ok().and_then(|text| text.split_once(' ')).map(|(_, token)| token.trim());
+            let token =
+                value.to_str().ok().and_then(|text| text.split_once(' ')).map(|(_, token)| token.trim());
             token.is_some_and(|token| self.key.is_ours(token))
         };
-        let kept: Vec<_> = headers.get_all(AUTHORIZATION).iter().filter(|value| !ours(value)).cloned().collect();
+        let kept: Vec<_> =
+            headers.get_all(AUTHORIZATION).iter().filter(|value| !ours(value)).cloned().collect();
         headers.remove(AUTHORIZATION);
         kept.into_iter().for_each(|value| {
             headers.append(AUTHORIZATION, value);

@@ -67,7 +67,9 @@ async fn r0_35_after_a_payment_the_same_request_is_let_in_without_one() {
         assert!(token.split('.').count() == 3, "{token}");
         // The same answer has the same pass.
         assert_eq!(send(&app, copy()).await.header(FIELD), token);
-        for request in [show("/weather", &token), bearer("/weather", &token), bearer("/weather?city=Bern", &token)] {
+        for request in
+            [show("/weather", &token), bearer("/weather", &token), bearer("/weather?city=Bern", &token)]
+        {
             let seen = send(&app, request).await;
             assert_eq!(seen.status, StatusCode::OK, "{seen:?}");
             let body = String::from_utf8(seen.body.to_vec()).unwrap();
@@ -118,7 +120,10 @@ async fn t12_a_pass_for_three_requests_lets_in_three_of_twenty_and_survives_a_re
     assert_eq!((served, world.hits(), world.store.count(Book::Passes)), (3, 4, 1));
     let again = shop(&world, &seller(&world), Settle::After, &three);
     let seen = send(&again, show("/weather", &token)).await;
-    assert_eq!((seen.status, &seen.json()["message"]), (StatusCode::PAYMENT_REQUIRED, &"the pass is used up".into()));
+    assert_eq!(
+        (seen.status, &seen.json()["message"]),
+        (StatusCode::PAYMENT_REQUIRED, &"the pass is used up".into())
+    );
 }
 
 #[tokio::test]
