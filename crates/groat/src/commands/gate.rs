@@ -9,7 +9,8 @@ use anyhow::{Context, bail};
 use axum::Router;
 use clap::Args;
 use groat_core::ports::{Facilitator, Store};
-use groat_core::{Confirmations, Network};
+use groat_core::key::KeyKind;
+use groat_core::{Confirmations, Fault, Network, PaymentKey};
 use groat_facilitator::Remote;
 use groat_seller::{Gateway, GatewayConfig, Limits, Pay, RouteRule};
 use zeroize::Zeroizing;
@@ -94,6 +95,12 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     let store = books.open(std::slice::from_ref(&network)).await?;
     let facilitator = facilitator(&options, &config, source.as_ref(), &network, &store).await?;
 
+    let routes = routes(&options, &config)?;
+    let confirmations = options.confirmations.or(config.gate.confirmations).unwrap_or_default();
+    let of_routes = routes.iter().map(|route| route.confirmations.unwrap_or(confirmations));
+    if of_routes.into_iter().any(|confirmations| !confirmations.is_mined()) {
+        can_tell_depth(facilitator.as_ref(), &network).await?;
+    }
     let mut builder = Pay::builder()
         .facilitator(facilitator)
         .mechanisms(registry::mechanisms())
@@ -101,7 +108,7 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
         .clock(registry::clock())
         .network(network.as_str())
         .pay_to(&pay_to)
-        .confirmations(options.confirmations.or(config.gate.confirmations).unwrap_or_default());
+        .confirmations(confirmations);
     if books.are_shared() {
         let mut limits = Limits::default();
         limits.lease_s = LEASE_S;
@@ -110,7 +117,6 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     if let Some(url) = options.public_url.as_ref().or(config.gate.public_url.as_ref()) {
         builder = builder.public_url(url);
     }
-    let routes = routes(&options, &config)?;
     if routes.iter().any(|route| route.pass.is_some()) {
         let configured = config.gate.pass_key.as_ref();
         builder = builder.pass_key(pass_key::open(configured, source.as_ref(), data, books.are_shared())?);
@@ -165,6 +171,22 @@ async fn facilitator(
     engine.recover().await.context("open payments cannot be taken up")?;
     sweep_engine(engine.clone());
     Ok(Arc::new(engine))
+}
+
+/// Whoever waits for depth at a facilitator that cannot tell it would wait for ever. One that does not answer now may
+/// be able to later.
+async fn can_tell_depth(facilitator: &dyn Facilitator, network: &Network) -> anyhow::Result<()> {
+    let nobody = PaymentKey::new(KeyKind::Transaction, network, &[b"groat/probe"]).id();
+    match facilitator.status(&nobody).await {
+        Ok(_) => Ok(()),
+        Err(Fault::Garbled { .. }) => bail!(
+            "this facilitator cannot tell how deep a payment lies (GET /payments/ID), so nothing would be served with              `confirmations` above 1: leave them out, use `groat facilitator`, or let the gate settle by itself"
+        ),
+        Err(fault) => {
+            tracing::warn!(%fault, "whether the facilitator can tell how deep a payment lies is not known yet");
+            Ok(())
+        }
+    }
 }
 
 /// The API key for the facilitator comes from the environment: a command line can be read by everybody.

@@ -232,3 +232,27 @@ fn the_key_for_passes_is_made_once_and_only_its_owner_may_read_it() {
     std::fs::write(&key, &made[1..]).unwrap();
     refused("", ":memory:", "64 hexadecimal digits");
 }
+
+#[test]
+fn a_gate_does_not_wait_for_a_depth_that_its_facilitator_cannot_tell() {
+    let data = tempfile::tempdir().unwrap();
+    let (world, other) = (World::new(), Upstream::start());
+    let gate = |facilitator: &str, depth: &str| {
+        let mut command = groat(data.path());
+        command.args(["gate", "--json", "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:1"]);
+        command.args(["--facilitator", facilitator, "--pay-to", PAY_TO, "--price", "/a=$0.01"]);
+        command.args(["--store", ":memory:", "--confirmations", depth]);
+        command
+    };
+    let other = format!("http://{}", other.address);
+    let output = gate(&other, "3").output().unwrap();
+    assert_eq!(output.status.code(), Some(20));
+    assert!(text(&output).1.contains("cannot tell how deep a payment lies"), "{:?}", text(&output));
+    drop(Running::start(&mut gate(&other, "1")));
+    // Away is not unable; and ours can.
+    drop(Running::start(&mut gate("http://127.0.0.1:1", "finalized")));
+    let mut ours = groat(&data.path().join("facilitator"));
+    ours.args(["facilitator", "--json", "--rpc", &world.chain.said("chain"), "--listen", "127.0.0.1:0"]);
+    let ours = Running::start(ours.env("GROAT_SIGNER_KEYS", GAS_KEY));
+    drop(Running::start(&mut gate(&ours.said("facilitator"), "3")));
+}
