@@ -116,7 +116,10 @@ async fn decide(
 
 /// What the request shows instead of a payment; it is taken off.
 fn show(route: &Route, parts: &mut Parts, url: &str) -> Shown {
-    let Some(terms) = &route.pass else { return Shown::Nothing };
+    let Some(terms) = &route.pass else {
+        route.shop.passes.take_off(&mut parts.headers);
+        return Shown::Nothing;
+    };
     let scope = passes::scope_of(terms, &parts.method, route.resource_url(url));
     route.shop.passes.shown(&mut parts.headers, &scope, route.shop.now())
 }

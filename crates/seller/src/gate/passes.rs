@@ -80,7 +80,10 @@ impl Passes {
     }
 
     /// Takes our tokens out of `Authorization`, and leaves what is for the server behind us.
-    fn take_off(&self, headers: &mut HeaderMap) {
+    pub(crate) fn take_off(&self, headers: &mut HeaderMap) {
+        if !headers.contains_key(AUTHORIZATION) {
+            return;
+        }
         let ours = |value: &http::HeaderValue| {
             let token =
                 value.to_str().ok().and_then(|text| text.split_once(' ')).map(|(_, token)| token.trim());

@@ -27,11 +27,12 @@ use self::forward::Forward;
 use crate::canonical;
 use crate::config::ConfigError;
 use crate::gate::{Gate, Reply, refuse_upgrade};
-use crate::pay::Pay;
+use crate::pay::{Pay, Shop};
 
 /// A reverse proxy that asks for money; a tower service, cheap to clone.
 #[derive(Clone)]
 pub struct Gateway {
+    shop: Arc<Shop>,
     rules: Arc<[Rule]>,
     forward: Forward,
     unmatched: Unmatched,
@@ -79,7 +80,7 @@ impl Gateway {
             Ok(Rule { pattern: rule.path.parse()?, gate })
         };
         let rules = config.routes.iter().map(rule).collect::<Result<_, ConfigError>>()?;
-        Ok(Self { rules, forward, unmatched: config.unmatched })
+        Ok(Self { shop: Arc::clone(&pay.shop), rules, forward, unmatched: config.unmatched })
     }
 
     async fn answer(self, mut request: Request<Body>) -> Result<Response<Body>, Reply> {
@@ -123,7 +124,8 @@ impl Gateway {
         (known_path, None)
     }
 
-    async fn free(self, request: Request<Body>) -> Response<Body> {
+    async fn free(self, mut request: Request<Body>) -> Response<Body> {
+        self.shop.passes.take_off(request.headers_mut());
         self.forward.oneshot(request).await.unwrap_or_else(|never| match never {})
     }
 }

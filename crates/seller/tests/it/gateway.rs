@@ -280,3 +280,30 @@ fn g02_a_gateway_that_cannot_work_is_an_error() {
         assert!(serde_json::from_value::<GatewayConfig>(unknown.clone()).is_err(), "{unknown}");
     }
 }
+
+#[tokio::test]
+async fn c20_our_passes_go_no_further_on_any_route_and_those_of_others_do() {
+    let (upstream, log) = upstream().await;
+    let world = World::new();
+    let rules = json!([
+        { "path": "/pass", "price": "$0.01", "pass": { "ttl_s": 300 } },
+        { "path": "/plain", "price": "$0.01" },
+    ]);
+    let app = app(&world, &config(&upstream, rules));
+    let token = buy(&app, get("/pass"), "a").await.header("x-payment-access-token").to_owned();
+    let bearer = |path: &str, token: &str| {
+        let mut request = get(path);
+        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        request
+    };
+    assert_eq!(send(&app, bearer("/pass", &token)).await.status, StatusCode::OK);
+    for (at, token) in [token.as_str(), "their.own.token"].into_iter().enumerate() {
+        log.lock().unwrap().clear();
+        send(&app, bearer("/free", token)).await;
+        let paid = pay_for(&app, bearer("/plain", token), &format!("b{at}")).await;
+        assert_eq!(send(&app, paid).await.status, StatusCode::OK);
+        let seen = log.lock().unwrap();
+        let shown = seen.iter().filter(|(_, _, headers)| headers.contains_key("authorization")).count();
+        assert_eq!((seen.len(), shown), (2, 2 * at));
+    }
+}
