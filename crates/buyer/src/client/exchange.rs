@@ -41,7 +41,8 @@ pub(super) enum Broken {
 }
 
 impl Client {
-    /// Sends the request unpaid, with a pass where there is one. A redirected GET is followed, because it carries nothing yet.
+    /// Sends the request unpaid, with a pass where there is one for exactly this. A redirected GET is followed, because it
+    /// carries no payment yet.
     pub(super) async fn ask(&self, mut request: Request) -> Result<Answer, BuyError> {
         for _ in 0..=REDIRECTS_MAX {
             let mut copy = request.try_clone().ok_or_else(BuyError::stream)?;

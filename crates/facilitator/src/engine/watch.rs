@@ -211,14 +211,11 @@ impl Watch {
     /// What failed while its transaction could still be mined, and has not any more now that it is: the block that
     /// spoke against it was replaced since.
     async fn doubted(&self, mined: &Mined) -> Result<Vec<(Write, Entry<Settlement>)>, Fault> {
+        let known: HashSet<_> = self.records.iter().map(|record| record.id).collect();
         let mut failed = Vec::new();
-        for id in &self.slot.record.payments {
-            if self.records.iter().all(|record| record.id != *id) {
-                let entry = self.engine.0.journal.load(&id.to_string()).await?;
-                failed.extend(
-                    entry.filter(|entry| matches!(entry.record.state, SettlementState::Failed { .. })),
-                );
-            }
+        for id in self.slot.record.payments.iter().filter(|id| !known.contains(id)) {
+            let entry = self.engine.0.journal.load(&id.to_string()).await?;
+            failed.extend(entry.filter(|entry| matches!(entry.record.state, SettlementState::Failed { .. })));
         }
         if failed.is_empty() {
             return Ok(Vec::new());

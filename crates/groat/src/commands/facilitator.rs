@@ -68,8 +68,8 @@ pub(crate) struct ChainFlags {
     /// URL of the chain's JSON-RPC node
     #[arg(long, value_name = "URL")]
     rpc: Option<String>,
-    /// Chain to settle on, as eip155:84532 or base-sepolia
-    #[arg(long, value_name = "NETWORK", help = NETWORK_HELP)]
+    /// Chain to settle on, as eip155:84532 or base-sepolia [default: eip155:84532]
+    #[arg(long, value_name = "NETWORK")]
     pub(crate) network: Option<String>,
     /// Keystore file of the key that pays for gas; its password is asked for, or read from <FILE>.password
     #[arg(long, value_name = "FILE")]
@@ -78,7 +78,6 @@ pub(crate) struct ChainFlags {
 
 /// Where to settle unless something else is said: play money.
 const NETWORK: &str = "eip155:84532";
-const NETWORK_HELP: &str = "Chain to settle on, as eip155:84532 or base-sepolia [default: eip155:84532]";
 
 impl ChainFlags {
     /// The network of the command line, else of the file, else the default.

@@ -180,7 +180,8 @@ async fn can_tell_depth(facilitator: &dyn Facilitator, network: &Network) -> any
     match facilitator.status(&nobody).await {
         Ok(_) => Ok(()),
         Err(Fault::Garbled { .. }) => bail!(
-            "this facilitator cannot tell how deep a payment lies (GET /payments/ID), so nothing would be served with              `confirmations` above 1: leave them out, use `groat facilitator`, or let the gate settle by itself"
+            "this facilitator cannot tell how deep a payment lies (GET /payments/ID), so nothing would be served with \
+             `confirmations` above 1: leave them out, use `groat facilitator`, or let the gate settle by itself"
         ),
         Err(fault) => {
             tracing::warn!(%fault, "whether the facilitator can tell how deep a payment lies is not known yet");

@@ -248,6 +248,7 @@ fn a_gate_does_not_wait_for_a_depth_that_its_facilitator_cannot_tell() {
     let output = gate(&other, "3").output().unwrap();
     assert_eq!(output.status.code(), Some(20));
     assert!(text(&output).1.contains("cannot tell how deep a payment lies"), "{:?}", text(&output));
+    assert!(text(&output).1.contains("with `confirmations` above 1"), "{:?}", text(&output));
     drop(Running::start(&mut gate(&other, "1")));
     // Away is not unable; and ours can.
     drop(Running::start(&mut gate("http://127.0.0.1:1", "finalized")));
