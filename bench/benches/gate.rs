@@ -114,6 +114,7 @@ async fn paid() -> Vec<HeaderMap> {
     let challenge = Challenge {
         resource: Default::default(),
         offers: vec![offer()],
+        pass_at: None,
         error: String::new(),
         extensions: Default::default(),
     };

@@ -52,6 +52,39 @@ impl Amount {
         U256::from_str_radix(text, 10).map(Self).map_err(|_| AmountError)
     }
 
+    /// Reads a decimal number of whole units, such as `0.01` or `1e-2`, as JSON of other languages writes it. `None` when
+    /// it is not one, is negative, or is finer than the unit: nothing is rounded.
+    pub fn parse_decimal(text: &str, decimals: u8) -> Option<Self> {
+        let (number, exponent) = match text.split_once(['e', 'E']) {
+            Some((number, exponent)) => (number, exponent.parse::<i16>().ok()?),
+            None => (text, 0),
+        };
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if text.len() > 100 || !are_digits(whole) || !are_digits(fraction) {
+            return None;
+        }
+        let fraction = fraction.trim_end_matches('0');
+        let digits = format!("{whole}{fraction}");
+        let digits = digits.trim_start_matches('0');
+        if digits.is_empty() {
+            return Some(Self::ZERO);
+        }
+        let zeros = i32::from(decimals) + i32::from(exponent) - i32::try_from(fraction.len()).ok()?;
+        let digits = match usize::try_from(zeros) {
+            Ok(zeros) if zeros <= 77 => format!("{digits}{}", "0".repeat(zeros)),
+            Ok(_) => return None,
+            // Fewer decimals than were written: only zeros may go.
+            Err(_) => {
+                let less = usize::try_from(-zeros).ok()?;
+                let kept = digits.len().checked_sub(less)?;
+                let (kept, gone) = digits.split_at(kept);
+                (gone.bytes().all(|byte| byte == b'0') && !kept.is_empty()).then(|| kept.to_owned())?
+            }
+        };
+        Self::parse(&digits).ok()
+    }
+
     /// The sum, or `None` when it does not fit.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)

@@ -119,9 +119,21 @@ pub struct Offer {
     /// The price in words, such as `$0.01`, where the token has a known value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<String>,
+    /// What people call the token, for dialects that say amounts in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<Currency>,
     /// The entry exactly as a seller sent it; the buyer's echo must repeat it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verbatim: Option<Verbatim>,
+}
+
+/// What people call a token, and how they count it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Currency {
+    /// Such as `USDC`. A name proves nothing: the token is its account.
+    pub symbol: String,
+    /// Decimals of its atomic unit.
+    pub decimals: u8,
 }
 
 /// The 402: what is sold and how it may be paid.
@@ -131,6 +143,8 @@ pub struct Challenge {
     pub resource: Resource,
     /// Ways to pay, in the seller's order of preference.
     pub offers: Vec<Offer>,
+    /// Where a payment buys a pass for this resource instead of its answer: an absolute path of the same origin.
+    pub pass_at: Option<String>,
     /// Why there is a 402: a reason code or `Payment required`.
     pub error: String,
     /// Protocol extensions that the seller advertises; a buyer echoes them.

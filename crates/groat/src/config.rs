@@ -120,6 +120,8 @@ pub(crate) struct GateConfig {
     pub(crate) confirmations: Option<Confirmations>,
     /// The file with the key that signs passes.
     pub(crate) pass_key: Option<Spanned<String>>,
+    /// Where passes are sold by order.
+    pub(crate) token_path: Option<String>,
     /// What costs what.
     #[serde(default)]
     pub(crate) route: Vec<RouteConfig>,

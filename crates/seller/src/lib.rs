@@ -36,6 +36,7 @@ mod paid;
 mod pay;
 mod proxy;
 mod route;
+mod service;
 mod view;
 
 pub use config::{ConfigError, Cors, Limits};
@@ -44,6 +45,7 @@ pub use paid::{NotPaid, Paid};
 pub use pay::{Pay, PayBuilder};
 pub use proxy::{Gateway, GatewayConfig, Pattern, RouteRule, Unmatched};
 pub use route::{RouteBuilder, Settle};
+pub use service::PaymentService;
 pub use view::RequestView;
 
 pub use groat_core::PassTerms;

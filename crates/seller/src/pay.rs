@@ -28,6 +28,8 @@ pub(crate) struct Shop {
     pub(crate) flights: Arc<Flights>,
     pub(crate) presence: Option<Presence>,
     pub(crate) passes: Passes,
+    /// Where passes are sold, if they are.
+    pub(crate) token_path: Option<String>,
     pub(crate) dialects: Dialects,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) networks: Vec<Network>,
@@ -156,6 +158,7 @@ pub struct PayBuilder {
     pass_preflight: bool,
     instance: Option<String>,
     pass_key: Option<PassKey>,
+    token_path: Option<String>,
 }
 
 impl PayBuilder {
@@ -256,6 +259,14 @@ impl PayBuilder {
         self
     }
 
+    /// Where a [`crate::PaymentService`] sells passes, such as `/token`. Routes that give passes at a fixed price then say so
+    /// in their 402.
+    #[must_use]
+    pub fn token_path(mut self, path: &str) -> Self {
+        self.token_path = Some(path.to_owned());
+        self
+    }
+
     /// Web pages that may pay.
     #[must_use]
     pub fn cors(mut self, cors: Cors) -> Self {
@@ -282,6 +293,12 @@ impl PayBuilder {
         if timeout_s == 0 {
             return Err(ConfigError::wrong("timeout_s", "must be at least one second"));
         }
+        let is_plain = |path: &str| {
+            crate::canonical::path(path).is_ok_and(|plain| plain == path) && !path.ends_with('/')
+        };
+        if !self.token_path.as_deref().is_none_or(is_plain) {
+            return Err(ConfigError::wrong("token_path", "is not a plain path such as `/token`"));
+        }
         let store = self.store.ok_or(ConfigError::Missing("store"))?;
         let public_url = self.public_url.as_deref().map(public_origin).transpose()?;
         let key = self.pass_key.map_or_else(PassKey::random, Ok);
@@ -292,6 +309,7 @@ impl PayBuilder {
             facilitator: self.facilitator.ok_or(ConfigError::Missing("facilitator"))?,
             mechanisms: self.mechanisms,
             passes: Passes::new(key, issuer, Arc::clone(&store)),
+            token_path: self.token_path,
             sales: Sales::new(store),
             flights: Flights::new(self.limits.in_flight_max),
             dialects: self.dialects.unwrap_or_else(Dialects::standard),

@@ -6,7 +6,7 @@ use groat_core::payment::DialectId;
 use groat_core::{Challenge, Offer, Payment, Reason, Receipt};
 use http::HeaderMap;
 
-use crate::{ChallengeParts, Dialect, WireError, x402_v1, x402_v2};
+use crate::{ChallengeParts, Dialect, WireError, token, x402_v1, x402_v2};
 
 /// Header fields that carry payments. Whoever forwards a request takes them away: they are as good as money.
 pub const PAYMENT_HEADERS: &[&str] = &[x402_v2::PAYMENT_HEADER, x402_v1::PAYMENT_HEADER];
@@ -18,6 +18,8 @@ pub const RESPONSE_HEADERS: &[&str] = &[
     x402_v2::RECEIPT_HEADER,
     x402_v1::RECEIPT_HEADER,
     crate::pass::PASS_HEADER_NAME,
+    token::SCHEME_HEADER,
+    token::ENDPOINT_HEADER,
 ];
 
 /// The dialects spoken at one place, the preferred first.
@@ -42,6 +44,7 @@ impl Dialects {
         Self::new(vec![
             Arc::new(x402_v2::V2),            //
             Arc::new(x402_v1::V1::default()), //
+            Arc::new(token::Token),           //
         ])
     }
 
@@ -99,6 +102,21 @@ impl Dialects {
         dialect
             .ok_or_else(|| WireError::malformed("payment", "its dialect is not spoken here"))?
             .write_payment(payment, headers)
+    }
+
+    /// The body that carries the payment to [`Challenge::pass_at`]; `None` where it goes with the request itself.
+    pub fn write_order(&self, payment: &Payment) -> Option<Result<Vec<u8>, WireError>> {
+        self.by_id(&payment.dialect)?.write_order(payment)
+    }
+
+    /// Reads a body that was sent to buy a pass.
+    pub fn read_order(&self, body: &[u8]) -> Result<Option<Payment>, WireError> {
+        self.first(|dialect| dialect.read_order(body))
+    }
+
+    /// Reads the answer to an order of this dialect.
+    pub fn read_given(&self, dialect: &DialectId, body: &[u8]) -> Result<Option<token::Given>, WireError> {
+        self.by_id(dialect).map_or(Ok(None), |dialect| dialect.read_given(body))
     }
 
     /// Adds a receipt for a payment of this dialect: always version 2 of x402, and the payment's own language.

@@ -10,6 +10,7 @@ pub mod json;
 mod members;
 pub mod pass;
 mod receipt;
+pub mod token;
 mod version;
 pub mod x402_v1;
 pub mod x402_v2;
@@ -86,6 +87,24 @@ pub trait Dialect: Send + Sync {
 
     /// Reads the payment of a request.
     fn read_payment(&self, headers: &HeaderMap) -> Result<Option<Payment>, WireError>;
+
+    /// What a buyer sends to [`Challenge::pass_at`], where payments of this dialect travel in a body of their own.
+    fn write_order(&self, payment: &Payment) -> Option<Result<Vec<u8>, WireError>> {
+        let _ = payment;
+        None
+    }
+
+    /// Reads such a body.
+    fn read_order(&self, body: &[u8]) -> Result<Option<Payment>, WireError> {
+        let _ = body;
+        Ok(None)
+    }
+
+    /// Reads the answer to one that was paid.
+    fn read_given(&self, body: &[u8]) -> Result<Option<token::Given>, WireError> {
+        let _ = body;
+        Ok(None)
+    }
 
     /// The offer that the payment accepts, under this dialect's rules of matching and echoing.
     fn choose<'c>(&self, payment: &Payment, challenge: &'c Challenge) -> Result<&'c Offer, Reason>;

@@ -106,7 +106,7 @@ fn reads_back(headers: &HeaderMap, body: &[u8]) {
         Err(error) => panic!("what was read cannot be read again: {error}"),
     };
     let bare = |offers: &[Offer]| -> Vec<Offer> {
-        offers.iter().map(|offer| Offer { verbatim: None, ..offer.clone() }).collect()
+        offers.iter().map(|offer| Offer { currency: None, verbatim: None, ..offer.clone() }).collect()
     };
     assert_eq!(bare(&again.offers), bare(&challenge.offers));
     assert_eq!(

@@ -67,6 +67,7 @@ impl Mechanism for Exact {
             timeout_s: terms.timeout_s,
             extra: extra.clone(),
             price: None,
+            currency: None,
             verbatim: None,
         }))
     }

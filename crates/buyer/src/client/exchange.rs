@@ -1,5 +1,7 @@
 //! The unpaid exchange: ask, follow, and read the challenge.
 
+use std::time::Duration;
+
 use groat_core::Challenge;
 use groat_core::payment::DialectId;
 use http::header::{ACCEPT, ACCEPT_LANGUAGE, CONTENT_ENCODING, LOCATION, RANGE, USER_AGENT};
@@ -71,7 +73,16 @@ impl Client {
 
     /// Sends a request and waits for the head of the answer.
     pub(super) async fn exchange(&self, request: Request) -> Result<Response, Broken> {
-        match tokio::time::timeout(self.buyer.options.timeout, self.http.execute(request)).await {
+        self.exchange_within(request, self.buyer.options.timeout).await
+    }
+
+    /// The same, for whoever has less time.
+    pub(super) async fn exchange_within(
+        &self,
+        request: Request,
+        limit: Duration,
+    ) -> Result<Response, Broken> {
+        match tokio::time::timeout(limit, self.http.execute(request)).await {
             Ok(result) => result.map_err(Broken::Connection),
             Err(_) => Err(Broken::Timeout),
         }

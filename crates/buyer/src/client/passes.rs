@@ -8,12 +8,18 @@ use groat_core::books::{KeptPass, KeptPassEvent};
 use groat_core::payment::Fingerprint;
 use groat_store::{Applied, Journal};
 use groat_wire::pass::{self, PASS_HEADER};
+use groat_wire::token::Given;
+use http::header::AUTHORIZATION;
 use reqwest::{Request, Response};
 
 use super::Client;
 
 /// A pass that ends sooner may end on its way.
 const MARGIN_S: u64 = 5;
+/// A token that does not say how long it is good is believed for so long.
+const TTL_S: u64 = 60;
+/// No token is believed for longer.
+const TTL_S_MAX: u64 = 86_400;
 
 impl Client {
     /// Adds the pass that was given for this method and path. Returns whether there is one.
@@ -28,16 +34,23 @@ impl Client {
                 None
             }
         };
-        let good = kept.filter(|kept| self.buyer.clock.now().plus(MARGIN_S) < kept.expires_at);
-        let Some(mut value) = good.and_then(|kept| http::HeaderValue::try_from(kept.token).ok()) else {
-            return false;
+        let good = |kept: &KeptPass| {
+            !kept.token.is_empty() && self.buyer.clock.now().plus(MARGIN_S) < kept.expires_at
         };
-        if value.is_empty() {
-            return false;
+        kept.filter(good).is_some_and(|kept| show(request, &kept))
+    }
+
+    /// Keeps a token that was bought by an order, and adds it to the request that it was bought for.
+    pub(super) async fn keep_given(&self, request: &mut Request, given: &Given) {
+        let told = given.expires_in_s.map(|seconds| self.buyer.clock.now().plus(seconds.min(TTL_S_MAX)));
+        let expires_at = told
+            .or_else(|| pass::peek(&given.token).map(|(expires_at, _)| expires_at))
+            .unwrap_or_else(|| self.buyer.clock.now().plus(TTL_S));
+        let kept = KeptPass { place: place(request), token: given.token.clone(), expires_at, bearer: true };
+        show(request, &kept);
+        if let Err(fault) = self.replace_pass(kept).await {
+            tracing::debug!(%fault, "a pass is not kept");
         }
-        value.set_sensitive(true);
-        request.headers_mut().insert(PASS_HEADER, value);
-        true
     }
 
     /// Keeps the pass of an answer, if there is one that says when it ends.
@@ -46,7 +59,7 @@ impl Client {
         let Some((token, (expires_at, _))) = token.and_then(|token| Some((token, pass::peek(token)?))) else {
             return;
         };
-        let kept = KeptPass { place: place(request), token: token.to_owned(), expires_at };
+        let kept = KeptPass { place: place(request), token: token.to_owned(), expires_at, bearer: false };
         if let Err(fault) = self.replace_pass(kept).await {
             tracing::debug!(%fault, "a pass is not kept");
         }
@@ -80,6 +93,18 @@ impl Client {
     fn passes(&self) -> Journal<KeptPass> {
         Journal::new(std::sync::Arc::clone(&self.buyer.store))
     }
+}
+
+/// Adds a token to a request. Whose `Authorization` is taken by the caller shows it in our own field.
+fn show(request: &mut Request, kept: &KeptPass) -> bool {
+    let (field, text) = match kept.bearer && !request.headers().contains_key(AUTHORIZATION) {
+        true => (AUTHORIZATION, format!("Bearer {}", kept.token)),
+        false => (PASS_HEADER, kept.token.clone()),
+    };
+    let Ok(mut value) = http::HeaderValue::try_from(text) else { return false };
+    value.set_sensitive(true);
+    request.headers_mut().insert(field, value);
+    true
 }
 
 fn place(request: &Request) -> String {

@@ -12,7 +12,7 @@ use reqwest::Request;
 
 use super::choose::PlannedOffer;
 use super::flights::Flight;
-use super::url::host;
+use super::url::{host, same_origin};
 use super::{AskView, BuyError, Client};
 use crate::past::{self, LATE_S, Past, View};
 use crate::signer::is_published;
@@ -248,8 +248,20 @@ impl Client {
         }
         // What cannot be sent must not be kept as if it had been.
         self.buyer.dialects.write_payment(&payment, &mut HeaderMap::new())?;
+        let order_at = match self.buyer.dialects.write_order(&payment).transpose()? {
+            Some(_) => Some(self.order_at(wish)?),
+            None => None,
+        };
         tracing::info!(payment = %key.id(), host = purchase.host, amount = %offer.amount, network = %offer.network, "signed");
-        Ok(SignedPayment { id: key.id(), payment, offer: offer.clone(), valid_until })
+        Ok(SignedPayment { id: key.id(), payment, offer: offer.clone(), valid_until, order_at })
+    }
+
+    /// Where a pass for this wish is sold: always at the origin that was asked (threat row T13).
+    fn order_at(&self, wish: Wish<'_>) -> Result<String, BuyError> {
+        let url = wish.request.url();
+        let at = wish.challenge.pass_at.as_deref().and_then(|path| url.join(path).ok());
+        let at = at.filter(|at| same_origin(url, at)).map(String::from);
+        at.ok_or_else(|| BuyError::fault(format!("{} does not say where its tokens are sold", host(url))))
     }
 
     /// Gives back what was planned and never signed; if it was signed meanwhile, that.

@@ -2,16 +2,22 @@
 
 use std::time::Duration;
 
-use groat_core::books::{Purchase, PurchaseEvent};
-use groat_core::{Fault, Receipt, Timestamp};
+use groat_core::books::{Purchase, PurchaseEvent, SignedPayment};
+use groat_core::{Fault, Reason, Receipt, Timestamp};
 use groat_failpoints::reach;
 use groat_store::{Applied, Entry};
+use groat_wire::token::Given;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
 use reqwest::Request;
 use tokio::time::Instant;
 
 use super::judge::Verdict;
 use super::reserve::{Ticket, dead_in_s};
 use super::{Bought, BuyError, Client, PaidWith};
+
+/// How long a seller of tokens may take; one of them never answers what it cannot read.
+const ORDER_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl Client {
     /// Sends the signed payment, again and again while the outcome is unknown and patience lasts.
@@ -21,17 +27,26 @@ impl Client {
             return Err(BuyError::fault("the purchase journal lost a signed payment"));
         };
         self.buyer.dialects.write_payment(&signed.payment, request.headers_mut())?;
+        let order = self.order(&signed)?;
         let entry = self.note(entry, PurchaseEvent::Send).await?;
         let deadline = Instant::now() + self.buyer.options.patience;
         let mut resends = 0;
         loop {
-            let copy = request.try_clone().ok_or_else(BuyError::stream)?;
-            let answer = self.exchange(copy).await;
+            let copy = order.as_ref().unwrap_or(&request).try_clone().ok_or_else(BuyError::stream)?;
+            let limit = if order.is_some() { ORDER_TIMEOUT } else { self.buyer.options.timeout };
+            let answer = self.exchange_within(copy, limit).await;
             reach("KP18");
             match self.judge(answer).await {
-                Verdict::Bought(receipt, response) => {
-                    self.note_bought(entry, receipt.clone()).await;
-                    self.keep_pass(&request, &response).await;
+                Verdict::Bought(receipt, mut response) => {
+                    if order.is_some() {
+                        let given = self.given(&signed, *response).await?;
+                        self.keep_given(&mut request, &given).await;
+                        self.note_bought(entry, receipt.clone()).await;
+                        response = Box::new(self.with_given(request, &signed).await?);
+                    } else {
+                        self.note_bought(entry, receipt.clone()).await;
+                        self.keep_pass(&request, &response).await;
+                    }
                     let dialect = signed.payment.dialect.clone();
                     let payment = PaidWith { id: signed.id, offer: signed.offer, receipt, dialect, resent };
                     return Ok(Bought { response: *response, payment: Some(payment) });
@@ -56,6 +71,49 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// The request that carries the payment, when that is not the one that is paid for.
+    fn order(&self, signed: &SignedPayment) -> Result<Option<Request>, BuyError> {
+        let Some(at) = &signed.order_at else { return Ok(None) };
+        let lost = || BuyError::fault("the purchase journal lost where a token is sold");
+        let body = self.buyer.dialects.write_order(&signed.payment).ok_or_else(lost)??;
+        let mut order = Request::new(reqwest::Method::POST, at.parse().map_err(|_| lost())?);
+        order.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        *order.body_mut() = Some(body.into());
+        Ok(Some(order))
+    }
+
+    /// The token of an answer. What cannot be read may have cost money all the same: the order is sent again later.
+    async fn given(&self, signed: &SignedPayment, response: reqwest::Response) -> Result<Given, BuyError> {
+        let pending = || BuyError::Pending { id: signed.id, transaction: None, retry_after_s: 1 };
+        let (_, body) = self.read(response).await.map_err(|_| pending())?;
+        let given = self.buyer.dialects.read_given(&signed.payment.dialect, &body);
+        given.ok().flatten().ok_or_else(pending)
+    }
+
+    /// The answer to the request itself, now that it shows the token. The token is kept, so whatever breaks here costs
+    /// nothing but a repetition.
+    async fn with_given(
+        &self,
+        request: Request,
+        signed: &SignedPayment,
+    ) -> Result<reqwest::Response, BuyError> {
+        let copy = request.try_clone().ok_or_else(BuyError::stream)?;
+        let answer = self.exchange(request).await;
+        let response = answer.map_err(|_| {
+            BuyError::fault(
+                "paid, and the answer did not come: repeat the command, the token that was bought is kept",
+            )
+        })?;
+        if response.status() != StatusCode::PAYMENT_REQUIRED {
+            return Ok(response);
+        }
+        self.forget_pass(&copy).await;
+        let status = response.status().as_u16();
+        let message = "it sold a token and does not take it".to_owned();
+        let reason = Reason::from_code("token_refused");
+        Err(BuyError::Refused { reason, id: signed.id, status, message, retry_after_s: 0 })
     }
 
     /// Writes an event down before it happens. Without the journal nothing goes on; that another process has come

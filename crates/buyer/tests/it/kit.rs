@@ -71,6 +71,7 @@ impl Seller {
                 mime_type: "text/plain".into(),
             },
             offers: vec![offer("$0.01")],
+            pass_at: None,
             error: "payment required".into(),
             extensions: Default::default(),
         };

@@ -18,7 +18,7 @@ mod settle;
 pub mod typed_data;
 
 use groat_core::key::KeyKind;
-use groat_core::offer::Ask;
+use groat_core::offer::{Ask, Currency};
 use groat_core::ports::{Mechanism, Token};
 use groat_core::{Network, Offer, Payment, PaymentKey, Reason, Terms, Timestamp};
 use serde_json::{Map, Value};
@@ -99,6 +99,8 @@ impl Mechanism for ExactEvm {
             timeout_s: terms.timeout_s,
             extra,
             price,
+            currency: assets::find(&terms.network, asset)
+                .map(|known| Currency { symbol: known.symbol.clone(), decimals: known.decimals }),
             verbatim: None,
         }))
     }

@@ -14,6 +14,9 @@ pub struct KeptPass {
     pub token: String,
     /// From then on it is worth nothing.
     pub expires_at: Timestamp,
+    /// Whether it is shown as `Authorization: Bearer`, not in a field of its own.
+    #[serde(default)]
+    pub bearer: bool,
 }
 
 impl std::fmt::Debug for KeptPass {

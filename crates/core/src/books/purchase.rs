@@ -16,6 +16,9 @@ pub struct SignedPayment {
     pub offer: Offer,
     /// After this the chain will not take it.
     pub valid_until: Timestamp,
+    /// Where it goes, when it buys a pass and does not travel with the request itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_at: Option<String>,
 }
 
 /// Where a purchase stands.

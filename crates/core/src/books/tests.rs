@@ -33,6 +33,7 @@ fn offer() -> Offer {
         timeout_s: 60,
         extra: serde_json::Map::new(),
         price: None,
+        currency: None,
         verbatim: None,
     }
 }
@@ -284,8 +285,13 @@ fn i2_no_history_enters_the_handler_twice_for_one_hold() {
 #[test]
 fn i12_a_purchase_signs_once_and_counts_until_it_is_proved_dead() {
     use PurchaseEvent as E;
-    let signed =
-        Box::new(SignedPayment { id: id(), payment: payment(), offer: offer(), valid_until: Timestamp(9) });
+    let signed = Box::new(SignedPayment {
+        id: id(),
+        payment: payment(),
+        offer: offer(),
+        order_at: None,
+        valid_until: Timestamp(9),
+    });
     let events = [E::Sign(signed), E::Send, E::Buy(Some(receipt())), E::Refuse(Reason::Expired)];
     walk(&purchase(), &events, 6, &mut |at: &Purchase, path| {
         let signatures = path.iter().filter(|&&index| matches!(events[index], E::Sign(_))).count();
@@ -339,8 +345,13 @@ fn i2_what_ran_and_was_not_paid_for_never_runs_again() {
 #[test]
 fn kp_a_payment_is_bought_only_after_it_was_noted_as_sent() {
     use PurchaseEvent as E;
-    let signed =
-        Box::new(SignedPayment { id: id(), payment: payment(), offer: offer(), valid_until: Timestamp(9) });
+    let signed = Box::new(SignedPayment {
+        id: id(),
+        payment: payment(),
+        offer: offer(),
+        order_at: None,
+        valid_until: Timestamp(9),
+    });
     let events = [E::Sign(signed), E::Send, E::Buy(Some(receipt())), E::Refuse(Reason::Expired)];
     let mut bought = 0;
     walk(&purchase(), &events, 6, &mut |at: &Purchase, path| {

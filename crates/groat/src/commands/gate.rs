@@ -70,6 +70,8 @@ fn name() -> anyhow::Result<String> {
     getrandom::fill(&mut bytes).context("the machine gives no randomness")?;
     Ok(format!("gate-{:032x}", u128::from_be_bytes(bytes)))
 }
+/// Where passes are sold, unless `gate.token_path` says otherwise.
+const TOKEN_PATH: &str = "/token";
 /// The API key for a facilitator, unless `gate.facilitator_key_env` names another variable.
 const KEY_VARIABLE: &str = "GROAT_FACILITATOR_KEY";
 
@@ -119,6 +121,7 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     }
     if routes.iter().any(|route| route.pass.is_some()) {
         let configured = config.gate.pass_key.as_ref();
+        builder = builder.token_path(config.gate.token_path.as_deref().unwrap_or(TOKEN_PATH));
         builder = builder.pass_key(pass_key::open(configured, source.as_ref(), data, books.are_shared())?);
     }
     let pay = builder.build()?;

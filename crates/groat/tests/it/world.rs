@@ -152,6 +152,7 @@ pub(crate) fn field(payment: &Payment) -> String {
     let challenge = groat_core::Challenge {
         resource: Default::default(),
         offers: vec![offer()],
+        pass_at: None,
         error: String::new(),
         extensions: Default::default(),
     };

@@ -2,6 +2,7 @@
 //!
 //! Nothing here acts: the book, the facilitator and the handler are touched only by the task that `let_in` starts.
 
+use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,7 @@ use super::work::{Order, Work};
 use super::{Inner, Reply, challenge, headers, strip_request, strip_response};
 use crate::canonical::{UrlFault, request_url, same_resource};
 use crate::paid::Paid;
+use crate::pay::Shop;
 use crate::route::{Pricing, Route};
 use crate::view::RequestView;
 
@@ -87,7 +89,7 @@ async fn decide(
     };
     let read = route.shop.dialects.read_payment(&parts.headers);
     if let (Ok(None), None, Pricing::Fixed(offers)) = (&read, not_good, &route.pricing) {
-        return Ok(unpaid(&route, &url, offers));
+        return Ok(unpaid(&route, &parts.method, &url, offers));
     }
     strip_request(&mut parts.headers);
     let view = || {
@@ -95,7 +97,7 @@ async fn decide(
         RequestView::new(parts.method.clone(), parts.uri.clone(), url.clone(), parts.headers.clone())
     };
     let offers = route.offers(view).await.map_err(no_price)?.into_owned();
-    let challenge = route.challenge(&url, offers);
+    let challenge = route.challenge(&parts.method, &url, offers);
     let payment = match read {
         Ok(Some(payment)) => payment,
         Ok(None) => {
@@ -108,7 +110,8 @@ async fn decide(
 
     let desk = Desk { route, challenge, dialect: payment.dialect.clone(), network: payment.network.clone() };
     let (offer, id, valid_until) = identify(&desk, &payment, &url)?;
-    let body = read_body(&desk.route, &parts, body).await?;
+    let size_bytes_max = desk.route.shop.limits.request_size_bytes_max;
+    let body = whole(&desk.route.shop, &parts, body, size_bytes_max).await?;
     let prints = Prints { payment: payment.fingerprint(), request: fingerprint(&parts, &url, &body) };
     let order = Order { desk: Arc::new(desk), payment, offer, id, valid_until, prints, parts, body };
     let_in(order, inner()).await
@@ -167,20 +170,28 @@ async fn let_through(
 }
 
 /// The challenge to an unpaid request: the cheapest answer there is, because anybody may ask for it.
-fn unpaid(route: &Route, url: &str, offers: &[Offer]) -> Response<Body> {
-    let url = route.resource_url(url);
-    if let Some(reply) = route.cache.find(url) {
+fn unpaid(route: &Route, method: &Method, url: &str, offers: &[Offer]) -> Response<Body> {
+    // Only where passes are sold does the method count.
+    let asked = match route.sells_passes() {
+        true => Cow::Owned(format!("{} {url}", passes::bought_as(method))),
+        false => Cow::Borrowed(route.resource_url(url)),
+    };
+    if let Some(reply) = route.cache.find(&asked) {
         return reply.response();
     }
-    let challenge = route.challenge(url, offers.to_vec());
+    let challenge = route.challenge(method, url, offers.to_vec());
     let reply = challenge::encode(&route.shop.dialects, StatusCode::PAYMENT_REQUIRED, &challenge, None);
     let reply = Arc::new(reply);
-    route.cache.keep(url, &reply);
+    route.cache.keep(&asked, &reply);
     reply.response()
 }
 
 /// Which offer is paid, and what makes the payment unique.
-fn identify(desk: &Desk, payment: &Payment, url: &str) -> Result<(Offer, PaymentId, Timestamp), Reply> {
+pub(super) fn identify(
+    desk: &Desk,
+    payment: &Payment,
+    url: &str,
+) -> Result<(Offer, PaymentId, Timestamp), Reply> {
     let refuse = |reason: Reason| desk.refused(&reason.into());
     let shop = &desk.route.shop;
     let offer = shop.dialects.choose(payment, &desk.challenge).map_err(refuse)?;
@@ -209,18 +220,22 @@ fn check_resource(desk: &Desk, payment: &Payment, url: &str) -> Result<(), Reaso
 }
 
 /// The whole body, so that the request has a fingerprint and can be run again after a crash.
-async fn read_body(route: &Route, parts: &Parts, body: Body) -> Result<Bytes, Reply> {
-    let limits = &route.shop.limits;
+pub(crate) async fn whole(
+    shop: &Shop,
+    parts: &Parts,
+    body: Body,
+    size_bytes_max: usize,
+) -> Result<Bytes, Reply> {
     let too_large = || {
-        let message = format!("the body of a paid request may have {} bytes", limits.request_size_bytes_max);
+        let message = format!("the body of this request may have {size_bytes_max} bytes");
         Reply::error(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", &message)
     };
     let told = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if told.is_some_and(|length| length > limits.request_size_bytes_max as u64) {
+    if told.is_some_and(|length| length > size_bytes_max as u64) {
         return Err(too_large());
     }
-    let limit = Duration::from_secs(limits.request_timeout_s);
-    match handler::collect(body, limits.request_size_bytes_max, limit).await {
+    let limit = Duration::from_secs(shop.limits.request_timeout_s);
+    match handler::collect(body, size_bytes_max, limit).await {
         Ok(Collected::Whole(bytes)) => Ok(bytes),
         Ok(Collected::Larger(..)) => Err(too_large()),
         Err(Trouble::TimedOut) => {
@@ -237,7 +252,7 @@ fn fingerprint(parts: &Parts, url: &str, body: &[u8]) -> Fingerprint {
 }
 
 /// Starts the work, or waits for the same work that is already under way.
-async fn let_in(order: Order, inner: Inner) -> Result<Response<Body>, Reply> {
+pub(super) async fn let_in(order: Order, inner: Inner) -> Result<Response<Body>, Reply> {
     reach("KP0");
     let shop = order.desk.route.shop.clone();
     match shop.flights.board(order.id, &order.prints) {
@@ -325,7 +340,7 @@ pub(crate) fn refuse_upgrade(method: &Method, headers: &HeaderMap) -> Result<(),
     Ok(())
 }
 
-fn wrong_host(fault: UrlFault) -> Reply {
+pub(crate) fn wrong_host(fault: UrlFault) -> Reply {
     let status = match fault {
         UrlFault::TwoHosts => StatusCode::BAD_REQUEST,
         UrlFault::NotOurs => StatusCode::MISDIRECTED_REQUEST,
@@ -339,7 +354,7 @@ fn no_price(problem: String) -> Reply {
     Reply::error(StatusCode::INTERNAL_SERVER_ERROR, "price_unavailable", message)
 }
 
-fn unreadable(route: &Route, challenge: &Challenge, error: &WireError) -> Reply {
+pub(super) fn unreadable(route: &Route, challenge: &Challenge, error: &WireError) -> Reply {
     let status = match error {
         WireError::TooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         WireError::Malformed { .. } | WireError::Ambiguous => StatusCode::BAD_REQUEST,

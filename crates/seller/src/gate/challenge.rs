@@ -5,11 +5,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use groat_core::{Challenge, Offer, Resource};
 use groat_wire::Dialects;
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Reply, headers};
-use crate::route::Route;
+use super::{Reply, headers, passes};
+use crate::route::{Pricing, Route};
 
 /// What an unpaid request is told.
 pub(crate) const UNPAID: &str = "Payment required";
@@ -17,23 +17,23 @@ pub(crate) const UNPAID: &str = "Payment required";
 /// More than the paths of most routes; a stranger who asks for others costs encoding, not memory.
 const COUNT_MAX: usize = 256;
 
-/// Encoded challenges of a route with fixed offers, by URL.
+/// Encoded challenges of a route with fixed offers, by what was asked for.
 #[derive(Default)]
 pub(crate) struct ChallengeCache(RwLock<HashMap<Box<str>, Arc<Reply>>>);
 
 impl ChallengeCache {
-    pub(crate) fn find(&self, url: &str) -> Option<Arc<Reply>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(url).cloned()
+    pub(crate) fn find(&self, asked: &str) -> Option<Arc<Reply>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(asked).cloned()
     }
 
     /// Keeps the reply, unless the URL has a query: those are without number.
-    pub(crate) fn keep(&self, url: &str, reply: &Arc<Reply>) {
-        if url.contains('?') {
+    pub(crate) fn keep(&self, asked: &str, reply: &Arc<Reply>) {
+        if asked.contains('?') {
             return;
         }
         let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if map.len() < COUNT_MAX {
-            map.insert(url.into(), reply.clone());
+            map.insert(asked.into(), reply.clone());
         }
     }
 }
@@ -44,7 +44,27 @@ impl Route {
         self.resource.as_deref().unwrap_or(url)
     }
 
-    pub(crate) fn challenge(&self, url: &str, offers: Vec<Offer>) -> Challenge {
+    /// The offers that do not depend on a request; none where they do.
+    pub(crate) fn fixed_offers(&self) -> &[Offer] {
+        match &self.pricing {
+            Pricing::Fixed(offers) => offers,
+            Pricing::Asked { .. } => &[],
+        }
+    }
+
+    /// Whether a payment can buy a pass for this route without asking for it. A price that depends on the request cannot
+    /// be told to whoever makes none.
+    pub(crate) fn sells_passes(&self) -> bool {
+        self.pass.is_some() && self.shop.token_path.is_some() && !self.fixed_offers().is_empty()
+    }
+
+    /// Where a pass for this method and URL is sold: the endpoint, followed by what it is for.
+    fn pass_at(&self, method: &Method, url: &str) -> Option<String> {
+        let endpoint = self.shop.token_path.as_deref().filter(|_| self.sells_passes())?;
+        Some(format!("{endpoint}/{}{}", passes::bought_as(method), passes::path_of(url)))
+    }
+
+    pub(crate) fn challenge(&self, method: &Method, url: &str, offers: Vec<Offer>) -> Challenge {
         Challenge {
             resource: Resource {
                 url: self.resource_url(url).to_owned(),
@@ -52,6 +72,7 @@ impl Route {
                 mime_type: self.mime_type.clone(),
             },
             offers,
+            pass_at: self.pass_at(method, url),
             error: UNPAID.to_owned(),
             extensions: self.extensions.clone(),
         }

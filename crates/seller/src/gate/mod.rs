@@ -11,6 +11,7 @@ mod flights;
 mod handler;
 mod headers;
 mod money;
+mod order;
 mod passes;
 mod presence;
 mod recover;
@@ -33,10 +34,12 @@ use tower::{Layer, Service, ServiceExt};
 
 use crate::route::Route;
 
-pub(crate) use admit::refuse_upgrade;
+pub(crate) use admit::{refuse_upgrade, whole, wrong_host};
 pub(crate) use challenge::ChallengeCache;
 pub(crate) use flights::Flights;
 pub(crate) use headers::{strip_request, strip_response};
+pub(crate) use money::is_dead;
+pub(crate) use order::{Wanted, buy_pass, quote};
 pub(crate) use passes::Passes;
 pub(crate) use presence::Presence;
 pub use recover::Recovered;
@@ -56,6 +59,10 @@ pub struct PayLayer {
 impl PayLayer {
     pub(crate) fn new(route: Route) -> Self {
         Self { route: Arc::new(route) }
+    }
+
+    pub(crate) fn route(&self) -> &Arc<Route> {
+        &self.route
     }
 }
 

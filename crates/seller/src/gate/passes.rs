@@ -45,6 +45,24 @@ impl Passes {
         Self { key, issuer, known: Mutex::default(), uses: Journal::new(store) }
     }
 
+    /// Who gives them.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The half of the key that everybody may know.
+    pub(crate) fn public_jwk(&self) -> serde_json::Value {
+        self.key.public_jwk()
+    }
+
+    /// The pass of a token, if it is good for one more request. Nothing is used up.
+    pub(crate) async fn examine(&self, token: &str, now: Timestamp) -> Result<Option<Arc<Pass>>, Fault> {
+        let Ok(pass) = self.read(token, now) else { return Ok(None) };
+        let Some(uses_max) = pass.uses else { return Ok(Some(pass)) };
+        let used = self.uses.load(&pass.payment.to_string()).await?.map_or(0, |entry| entry.record.uses);
+        Ok((used < uses_max).then_some(pass))
+    }
+
     fn known(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Pass>>> {
         // Nothing panics while it is held.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
@@ -184,9 +202,17 @@ pub(crate) fn scope_of<'t>(terms: &'t PassTerms, method: &Method, resource_url: 
     if let Some(scope) = &terms.scope {
         return scope.into();
     }
-    // HEAD is GET without a body (RFC 9110 section 9.3.2).
-    let method = if method == Method::HEAD { &Method::GET } else { method };
-    let whole = resource_url.split('?').next().unwrap_or_default();
+    format!("{} {}", bought_as(method), path_of(resource_url)).into()
+}
+
+/// HEAD is GET without a body (RFC 9110 section 9.3.2).
+pub(crate) fn bought_as(method: &Method) -> &Method {
+    if method == Method::HEAD { &Method::GET } else { method }
+}
+
+/// The path of a URL.
+pub(crate) fn path_of(url: &str) -> &str {
+    let whole = url.split('?').next().unwrap_or_default();
     let path = whole.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..]));
-    format!("{method} {}", path.unwrap_or("/")).into()
+    path.unwrap_or("/")
 }

@@ -40,9 +40,16 @@ impl Reply {
     /// Says that a token was shown which lets nobody in (RFC 6750 section 3.1).
     #[must_use]
     pub(crate) fn with_bad_token(mut self, why: Option<&str>) -> Self {
-        let challenge = why.map(|why| format!(r#"Bearer error="invalid_token", error_description="{why}""#));
-        if let Some(value) = challenge.and_then(|text| HeaderValue::try_from(text).ok()) {
-            self.headers.append(WWW_AUTHENTICATE, value);
+        let Some(why) = why else { return self };
+        let error = format!(r#"error="invalid_token", error_description="{why}""#);
+        // One challenge of a scheme says all of it.
+        let said = self.headers.get(WWW_AUTHENTICATE).and_then(|said| said.to_str().ok());
+        let text = match said.filter(|said| said.starts_with("Bearer ")) {
+            Some(said) => format!("{said}, {error}"),
+            None => format!("Bearer {error}"),
+        };
+        if let Ok(value) = HeaderValue::try_from(text) {
+            self.headers.insert(WWW_AUTHENTICATE, value);
         }
         self
     }

@@ -28,12 +28,14 @@ use crate::canonical;
 use crate::config::ConfigError;
 use crate::gate::{Gate, Reply, refuse_upgrade};
 use crate::pay::{Pay, Shop};
+use crate::service::PaymentService;
 
 /// A reverse proxy that asks for money; a tower service, cheap to clone.
 #[derive(Clone)]
 pub struct Gateway {
     shop: Arc<Shop>,
     rules: Arc<[Rule]>,
+    service: Option<PaymentService>,
     forward: Forward,
     unmatched: Unmatched,
 }
@@ -53,6 +55,7 @@ impl Gateway {
     /// A gateway, or what is wrong with its description. Nothing is connected yet.
     pub fn new(pay: &Pay, config: &GatewayConfig) -> Result<Self, ConfigError> {
         let forward = Forward::new(&config.upstream, Duration::from_secs(config.upstream_timeout_s))?;
+        let mut service = None;
         let rule = |rule: &RouteRule| {
             let at = |error: ConfigError| ConfigError::wrong(format!("route `{}`", rule.path), error);
             let mut route = pay
@@ -76,11 +79,15 @@ impl Gateway {
             if let Some(terms) = &rule.pass {
                 route = route.pass(terms.clone());
             }
-            let gate = route.build().map_err(at)?.layer(forward.clone());
-            Ok(Rule { pattern: rule.path.parse()?, gate })
+            let layer = route.build().map_err(at)?;
+            if layer.route().sells_passes() {
+                let known = service.take().unwrap_or_else(|| PaymentService::new(pay));
+                service = Some(known.route(&rule.path, &layer)?);
+            }
+            Ok(Rule { pattern: rule.path.parse()?, gate: layer.layer(forward.clone()) })
         };
         let rules = config.routes.iter().map(rule).collect::<Result<_, ConfigError>>()?;
-        Ok(Self { shop: Arc::clone(&pay.shop), rules, forward, unmatched: config.unmatched })
+        Ok(Self { shop: Arc::clone(&pay.shop), rules, service, forward, unmatched: config.unmatched })
     }
 
     async fn answer(self, mut request: Request<Body>) -> Result<Response<Body>, Reply> {
@@ -95,6 +102,9 @@ impl Gateway {
         // Set by an outer axum router; it would bring the unclear spelling back.
         request.extensions_mut().remove::<OriginalUri>();
 
+        if let Some(service) = self.service.as_ref().filter(|service| service.is_for(&plain)) {
+            return Ok(service.answer(request).await);
+        }
         let (known_path, gate) = self.find(&plain, request.method());
         if let Some(gate) = gate {
             return Ok(gate.oneshot(request).await.unwrap_or_else(|never| match never {}));

@@ -11,7 +11,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use groat_core::books::{Book, Sale, SaleState, Settled, SettlementState};
 use groat_core::key::KeyKind;
-use groat_core::offer::Ask;
+use groat_core::offer::{Ask, Currency};
 use groat_core::payment::ReceiptOutcome;
 use groat_core::ports::{Facilitator, Mechanism, PaymentStatus, Store, Supported, Token};
 use groat_core::{
@@ -71,12 +71,15 @@ impl Mechanism for Toy {
             timeout_s: terms.timeout_s,
             extra,
             price: None,
+            currency: Some(Currency { symbol: "USDC".into(), decimals: 6 }),
             verbatim: None,
         }))
     }
 
     fn key(&self, payment: &Payment, _offer: &Offer) -> Result<(PaymentKey, Timestamp), Reason> {
-        let nonce = payment.proof.get("nonce").and_then(Value::as_str).ok_or(Reason::InvalidPayload)?;
+        // In an order it stands where EIP-3009 has it.
+        let words = payment.proof.get("authorization").unwrap_or(&payment.proof);
+        let nonce = words.get("nonce").and_then(Value::as_str).ok_or(Reason::InvalidPayload)?;
         Ok((key(&payment.network, nonce), Timestamp(NOW + 60)))
     }
 

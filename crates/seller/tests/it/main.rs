@@ -13,3 +13,4 @@ mod kit;
 mod once;
 mod passes;
 mod stumble;
+mod tokens;

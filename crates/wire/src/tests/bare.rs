@@ -54,7 +54,7 @@ fn rule_v_without_a_portable_offer_there_is_no_version() {
 
     let read = x402_v1::V1::default().read_challenge(&HeaderMap::new(), written.to_string().as_bytes());
     let read = read.unwrap().unwrap();
-    assert_eq!(Offer { verbatim: None, ..read.offers[0].clone() }, arbitrum);
+    assert_eq!(Offer { currency: None, verbatim: None, ..read.offers[0].clone() }, arbitrum);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod facilitator;
 mod noise;
 mod round_trips;
 mod threats;
+mod tokens;
 mod vectors;
 
 use groat_core::{Amount, Challenge, Network, Offer, Payment, Resource};
@@ -30,6 +31,7 @@ fn offer() -> Offer {
         timeout_s: 60,
         extra: object(json!({"name": "USDC", "version": "2"})),
         price: Some("$0.01".into()),
+        currency: None,
         verbatim: None,
     }
 }
@@ -42,6 +44,7 @@ fn challenge(offers: Vec<Offer>) -> Challenge {
             mime_type: "application/json".into(),
         },
         offers,
+        pass_at: None,
         error: "Payment required".into(),
         extensions: Map::new(),
     }

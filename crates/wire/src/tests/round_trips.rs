@@ -68,7 +68,7 @@ prop_compose! {
         timeout_s in 1..1_000_000u64,
         extra in members(),
     ) -> Offer {
-        Offer { scheme, network, asset, amount, pay_to, timeout_s, extra, price: None, verbatim: None }
+        Offer { scheme, network, asset, amount, pay_to, timeout_s, extra, price: None, currency: None, verbatim: None }
     }
 }
 
@@ -82,7 +82,7 @@ prop_compose! {
         extensions in members(),
     ) -> Challenge {
         let url = format!("https://api.example.com/{path}");
-        Challenge { resource: Resource { url, description, mime_type }, offers, error, extensions }
+        Challenge { resource: Resource { url, description, mime_type }, offers, pass_at: None, error, extensions }
     }
 }
 
@@ -108,7 +108,7 @@ prop_compose! {
 
 /// The offers as they are when nobody keeps their text.
 fn plain(offers: &[Offer]) -> Vec<Offer> {
-    offers.iter().map(|offer| Offer { verbatim: None, ..offer.clone() }).collect()
+    offers.iter().map(|offer| Offer { currency: None, verbatim: None, ..offer.clone() }).collect()
 }
 
 proptest! {

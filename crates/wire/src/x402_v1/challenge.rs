@@ -76,6 +76,7 @@ pub(super) fn read(body: &[u8]) -> Result<Option<Challenge>, WireError> {
     Ok(Some(Challenge {
         resource,
         offers: entries.into_iter().map(|(offer, _)| offer).collect(),
+        pass_at: None,
         error: told("error"),
         extensions: Map::new(),
     }))

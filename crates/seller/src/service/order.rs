@@ -1,0 +1,139 @@
+//! A payment that buys a pass: it is an ordinary payment for the resource, except that the answer is the pass.
+
+use axum::body::Body;
+use http::request::Parts;
+use http::{HeaderName, Method, Request, Response, StatusCode};
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use groat_wire::pass::{self, PASS_HEADER};
+use groat_wire::token::{Given, write_given};
+
+use super::PaymentService;
+use crate::canonical::{self, UrlFault};
+use crate::gate::{self, Reply, Wanted};
+
+/// What an order may be, in bytes; the codec has a limit of its own.
+const ORDER_SIZE_BYTES_MAX: usize = 64 * 1024;
+
+impl PaymentService {
+    /// Sells a pass for the resource that the path behind the endpoint names, or that the body does.
+    pub(super) async fn sell(&self, parts: &Parts, rest: &str, body: Body) -> Result<Response<Body>, Reply> {
+        let body = gate::whole(&self.shop, parts, body, ORDER_SIZE_BYTES_MAX).await?;
+        let resource = match rest.trim_start_matches('/') {
+            "" => resource_of(&body).ok_or_else(|| {
+                let message = "name what the token is for: POST to the access_token_endpoint of its 402, or add \
+                    `resource` with its URL";
+                Reply::error(StatusCode::BAD_REQUEST, "resource_missing", message)
+            })?,
+            named => named.split_once('/').map(|(method, path)| (method.to_owned(), format!("/{path}"))).unwrap_or_default(),
+        };
+        let (route, wanted) = self.wanted(parts, &resource.0, &resource.1)?;
+        let (response, id) = gate::buy_pass(route, wanted, &body).await?;
+        Ok(self.given(response, &id.to_string()))
+    }
+
+    /// The route and the resource behind a method and a path, as a request for it would have them.
+    pub(super) fn wanted(
+        &self,
+        parts: &Parts,
+        method: &str,
+        path: &str,
+    ) -> Result<(std::sync::Arc<crate::route::Route>, Wanted), Reply> {
+        let unknown = || {
+            let message = "no passes are sold for this resource here";
+            Reply::error(StatusCode::NOT_FOUND, "unknown_resource", message)
+        };
+        let method = Method::from_bytes(method.as_bytes()).map_err(|_| unknown())?;
+        let path = canonical::path(path).map_err(|_| unknown())?;
+        let route = self.find(&method, &canonical::decoded(&path)).ok_or_else(unknown)?;
+        let mut request = Request::new(());
+        request.headers_mut().clone_from(&parts.headers);
+        *request.uri_mut() = path.parse().map_err(|_| unknown())?;
+        let (resource, ()) = request.into_parts();
+        let url = canonical::request_url(&resource, self.shop.public_url.as_ref()).map_err(wrong_host)?;
+        Ok((std::sync::Arc::clone(route), Wanted { method, uri: resource.uri, url }))
+    }
+
+    /// The answer of the gate, as the answer to an order.
+    fn given(&self, response: Response<Body>, id: &str) -> Response<Body> {
+        let (parts, body) = response.into_parts();
+        let token = parts.headers.get(PASS_HEADER).and_then(|token| token.to_str().ok());
+        let mut reply = match token {
+            // Refused, pending or broken: what a payer can do is said already. Those who order read 400, not 402.
+            _ if !parts.status.is_success() => {
+                let mut response = Response::from_parts(parts, body);
+                if response.status() == StatusCode::PAYMENT_REQUIRED {
+                    *response.status_mut() = StatusCode::BAD_REQUEST;
+                }
+                return response;
+            }
+            None => {
+                let message = "this payment has bought a pass whose time is over: sign a new permit";
+                return Reply::error(StatusCode::GONE, "pass_expired", message).response();
+            }
+            Some(token) => {
+                let now = self.shop.now();
+                let expires_in_s = pass::peek(token).map(|(expires_at, _)| expires_at.since(now));
+                let given = Given { token: token.to_owned(), expires_in_s, transaction: None };
+                let metadata =
+                    json!({ "payment_id": id, "status": "settled", "tx": self.transaction(&parts.headers) });
+                Reply::json(StatusCode::OK, &write_given(&given, metadata))
+            }
+        };
+        // The receipt, as with any paid answer.
+        let ours =
+            |name: &HeaderName| groat_wire::RESPONSE_HEADERS.contains(&name.as_str()) && *name != PASS_HEADER;
+        let receipts = parts.headers.iter().filter(|(name, _)| ours(name));
+        reply.headers.extend(receipts.map(|(name, value)| (name.clone(), value.clone())));
+        reply.response()
+    }
+
+    fn transaction(&self, headers: &http::HeaderMap) -> Option<String> {
+        self.shop.dialects.read_receipt(headers).ok().flatten()?.transaction
+    }
+
+    /// The 402 of a resource, for whoever has read only header fields.
+    pub(super) fn quote(&self, parts: &Parts, rest: &str) -> Result<Response<Body>, Reply> {
+        let asked = |name: &str| {
+            let query = parts.uri.query().unwrap_or_default();
+            form_urlencoded::parse(query.as_bytes())
+                .find(|(key, _)| key == name)
+                .map(|(_, value)| value.into_owned())
+        };
+        let resource = match asked("resource") {
+            Some(url) => split(&url, asked("method").as_deref()),
+            None => {
+                let named = rest.trim_start_matches('/').trim_end_matches("/quote");
+                named.split_once('/').map(|(method, path)| (method.to_owned(), format!("/{path}")))
+            }
+        };
+        let (method, path) = resource.ok_or_else(|| {
+            let message = "name what is asked about: ?resource=https://host/path";
+            Reply::error(StatusCode::BAD_REQUEST, "resource_missing", message)
+        })?;
+        let (route, wanted) = self.wanted(parts, &method, &path)?;
+        Ok(gate::quote(&route, &wanted).response())
+    }
+}
+
+/// The method and the path of `{"resource": "https://host/path", "method": "GET"}`.
+fn resource_of(body: &[u8]) -> Option<(String, String)> {
+    let value: Value = serde_json::from_slice(body).ok()?;
+    let text = |key| value.get(key).and_then(Value::as_str);
+    split(text("resource")?, text("method"))
+}
+
+/// `GET https://host/path`, `https://host/path` or `/path`, as method and path.
+fn split(resource: &str, method: Option<&str>) -> Option<(String, String)> {
+    let (method, url) = resource.split_once(' ').unwrap_or((method.unwrap_or("GET"), resource));
+    let path = match url::Url::parse(url) {
+        Ok(url) => url.path().to_owned(),
+        Err(_) => url.split(['?', '#']).next().filter(|path| path.starts_with('/'))?.to_owned(),
+    };
+    Some((method.to_owned(), path))
+}
+
+fn wrong_host(fault: UrlFault) -> Reply {
+    gate::wrong_host(fault)
+}

@@ -1,0 +1,149 @@
+//! What is told of payments, passes, keys and ways to pay.
+
+use axum::body::Body;
+use groat_core::books::{SaleState, SettlementState};
+use groat_core::{PaymentId, Timestamp};
+use http::request::Parts;
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use super::PaymentService;
+use crate::gate::{self, Reply};
+
+const FORM_SIZE_BYTES_MAX: usize = 16 * 1024;
+
+impl PaymentService {
+    /// What became of a payment, by the id that its payer can compute. Whoever knows it may ask: it has 256 bits.
+    pub(super) async fn payment(&self, id: &str) -> Result<Response<Body>, Reply> {
+        let unknown = || {
+            let message = "no such payment is known here: nothing was taken for it here";
+            Reply::error(StatusCode::NOT_FOUND, "unknown_payment", message)
+        };
+        let id = PaymentId::parse(id).map_err(|_| unknown())?;
+        let unavailable = |fault: groat_core::Fault| {
+            tracing::warn!(%fault, "a payment cannot be looked up");
+            let message = "what became of the payment cannot be told now: ask again later";
+            Reply::error(StatusCode::SERVICE_UNAVAILABLE, "status_unavailable", message)
+                .retry_after(fault.retry_after_s())
+        };
+        let sale = self.shop.sales.load(&id).await.map_err(unavailable)?;
+        let status = self.shop.facilitator.status(&id).await.map_err(unavailable)?;
+        if sale.is_none() && status.is_none() {
+            return Err(unknown());
+        }
+        let sale = sale.as_ref().map(|held| held.sale());
+        let (state, taken, transaction) =
+            match (status.as_ref().map(|status| &status.state), sale.map(|sale| &sale.state)) {
+                (Some(SettlementState::Settled(settled)), _) => {
+                    ("settled", "yes", Some(settled.transaction.clone()))
+                }
+                (Some(SettlementState::Submitted { transaction, .. }), _) => {
+                    ("settling", "unknown", Some(transaction.clone()))
+                }
+                (Some(SettlementState::Failed { .. }), _) => ("failed", "no", None),
+                (_, Some(SaleState::Done { receipt, .. } | SaleState::Paid { receipt, .. })) => {
+                    ("settled", "yes", receipt.transaction.clone())
+                }
+                (_, Some(SaleState::Withheld { .. })) => ("failed", "no", None),
+                (_, Some(SaleState::Released)) => ("canceled", "no", None),
+                (_, Some(sale)) if self.is_over(sale, status.as_ref().map(|status| status.valid_until)) => {
+                    ("expired", "no", None)
+                }
+                (_, Some(_)) => ("verified", "unknown", None),
+                (Some(SettlementState::Released), None) | (None, None) => ("received", "no", None),
+            };
+        let valid_until =
+            status.as_ref().map(|status| status.valid_until).or(sale.map(|sale| sale.valid_until));
+        let body = json!({
+            "payment_id": id.to_string(),
+            "status": state,
+            "money_taken": taken,
+            "tx": transaction,
+            "route": sale.map(|sale| sale.route.clone()),
+            "amount": sale.map(|sale| sale.amount),
+            "pay_to": sale.map(|sale| sale.pay_to.clone()),
+            "payer": status.as_ref().map(|status| status.payer.clone()),
+            "network": status.as_ref().map(|status| status.network.clone()),
+            "asset": status.as_ref().map(|status| status.asset.clone()),
+            "held_at": sale.map(|sale| sale.held_at.0),
+            "paid_at": sale.and_then(|sale| sale.paid_at).map(|at| at.0),
+            "valid_until": valid_until.map(|at| at.0),
+        });
+        Ok(Reply::json(StatusCode::OK, &body).response())
+    }
+
+    fn is_over(&self, _sale: &SaleState, valid_until: Option<Timestamp>) -> bool {
+        valid_until.is_some_and(|until| gate::is_dead(&self.shop, until))
+    }
+
+    /// Whether a pass is good (RFC 7662). What is not one of ours is simply not active.
+    pub(super) async fn introspect(&self, parts: &Parts, body: Body) -> Result<Response<Body>, Reply> {
+        let body = gate::whole(&self.shop, parts, body, FORM_SIZE_BYTES_MAX).await?;
+        let token = form_urlencoded::parse(&body).find(|(key, _)| key == "token").map(|(_, token)| token);
+        let token = token.ok_or_else(|| {
+            Reply::error(
+                StatusCode::BAD_REQUEST,
+                "invalid_request",
+                "send token=… as a form (RFC 7662 section 2.1)",
+            )
+        })?;
+        let answer = match self.shop.passes.examine(&token, self.shop.now()).await {
+            Ok(Some(pass)) => json!({
+                "active": true,
+                "token_type": "Bearer",
+                "scope": pass.scope,
+                "iss": self.shop.passes.issuer(),
+                "aud": self.shop.passes.issuer(),
+                "sub": pass.payment,
+                "jti": pass.payment,
+                "iat": pass.issued_at.0,
+                "exp": pass.expires_at.0,
+                "x402": { "network": pass.network, "asset": pass.asset, "amount": pass.amount, "payer": pass.payer },
+            }),
+            Ok(None) => json!({ "active": false }),
+            Err(fault) => {
+                tracing::warn!(%fault, "a pass cannot be looked up");
+                let message = "the pass cannot be looked up: ask again later";
+                return Err(Reply::error(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", message)
+                    .retry_after(fault.retry_after_s()));
+            }
+        };
+        Ok(Reply::json(StatusCode::OK, &answer).response())
+    }
+
+    /// The public half of the key for passes, so that a server elsewhere can check them.
+    pub(super) fn keys(&self) -> Response<Body> {
+        Reply::json(StatusCode::OK, &json!({ "keys": [self.shop.passes.public_jwk()] })).response()
+    }
+
+    pub(super) fn schemes(&self) -> Response<Body> {
+        Reply::json(StatusCode::OK, &json!({ "schemes": [self.evm()] })).response()
+    }
+
+    pub(super) fn evm_scheme(&self) -> Response<Body> {
+        Reply::json(StatusCode::OK, &self.evm()).response()
+    }
+
+    fn evm(&self) -> Value {
+        let mut networks: Vec<&str> = Vec::new();
+        let mut assets: Vec<Value> = Vec::new();
+        for offer in self.priced.iter().flat_map(|priced| priced.route.fixed_offers()) {
+            let asset = json!({ "network": offer.network, "asset": offer.asset });
+            if !networks.contains(&offer.network.as_str()) {
+                networks.push(offer.network.as_str());
+            }
+            if !assets.contains(&asset) {
+                assets.push(asset);
+            }
+        }
+        json!({
+            "scheme": "evm",
+            "kind": "onchain",
+            "networks": networks,
+            "assets": assets,
+            "permit_types": ["ERC3009"],
+            "docs": "https://eips.ethereum.org/EIPS/eip-3009",
+        })
+    }
+}
