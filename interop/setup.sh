@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the pinned peers into this folder. Usage: setup.sh [node] [node-v1] [python-v2] [python-v1]
-# Without arguments: all four. A part whose lock file has not changed is skipped.
+# Installs the pinned peers into this folder. Usage: setup.sh [node] [node-v1] [python-v2] [python-v1] [python-mock]
+# Without arguments: all five. A part whose lock file has not changed is skipped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -39,7 +39,7 @@ make_venv() { # folder
   python3 -m venv "$1" || die "python3 -m venv failed although python3-venv is installed"
 }
 
-python_part() { # v1|v2
+python_part() { # v1|v2|mock
   need python3 "install Python 3.10 or newer"
   python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || die "Python 3.10 or newer is needed"
   local folder=".venv-$1" lock="python/requirements-$1.txt" want
@@ -54,11 +54,11 @@ python_part() { # v1|v2
   echo "$want" >"$folder/.setup-stamp"
 }
 
-(($#)) || set -- node node-v1 python-v2 python-v1
+(($#)) || set -- node node-v1 python-v2 python-v1 python-mock
 for part in "$@"; do
   case "$part" in
     node | node-v1) node_part "$part" ;;
-    python-v1 | python-v2) python_part "${part#python-}" ;;
-    *) die "unknown part '$part' (node, node-v1, python-v2, python-v1)" ;;
+    python-v1 | python-v2 | python-mock) python_part "${part#python-}" ;;
+    *) die "unknown part '$part' (node, node-v1, python-v2, python-v1, python-mock)" ;;
   esac
 done

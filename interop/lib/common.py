@@ -94,7 +94,7 @@ def add_routes(app):
         return {"ordered": await request.json()}
 
 
-def serve(app, peer):
+def serve(app, peer, package="x402"):
     """Listens on 127.0.0.1, prints the ready line, and ends with SIGTERM, SIGINT or (if asked) stdin."""
     import uvicorn
 
@@ -106,7 +106,7 @@ def serve(app, peer):
         while not server.started and not task.done():
             await asyncio.sleep(0.005)
         if server.started:
-            print_line({"listening": listener.getsockname()[1], "peer": peer, "version": version("x402")})
+            print_line({"listening": listener.getsockname()[1], "peer": peer, "version": version(package)})
         await task
 
     # uvicorn stops gracefully on these and then raises the signal again: a requested stop is exit code 0.

@@ -1,0 +1,18 @@
+"""The dollar in the words of x402-mock."""
+
+from lib.common import env
+
+
+def dollar(amount):
+    from x402_mock.adapters.evm.schemas import EVMPaymentComponent
+
+    return EVMPaymentComponent(
+        amount=amount,
+        currency=env("CURRENCY", "USDC"),
+        caip2="eip155:84532",
+        token="0x036CbD53842c5426634e7929541eC2318f3dCF7e",
+        token_name="USDC",
+        token_version="2",
+        token_decimals=6,
+        rpc_url=env("RPC_URL"),
+    )
