@@ -75,6 +75,7 @@ impl Universe {
             .clock(registry::clock())
             .network(&format!("eip155:{CHAIN_ID}"))
             .pay_to(&seller.to_checksum(None))
+            .token_path("/token")
             .build()?;
         let listener = listen::bind(local(ports.gate), "the sample API").await?;
         let gate = listen::spawn(listener, sample::router(&pay)?)?;
@@ -116,26 +117,40 @@ pub(crate) fn random_key() -> anyhow::Result<GasKey> {
 mod sample {
     use axum::routing::{get, post};
     use axum::{Json, Router};
-    use groat_seller::{ConfigError, Paid, Pay};
+    use groat_seller::{ConfigError, Paid, PassTerms, Pay, PaymentService};
     use serde_json::{Value, json};
 
     pub(super) fn router(pay: &Pay) -> Result<Router, ConfigError> {
         let weather =
             pay.route().price("$0.01").description("The weather in one city").mime_type("application/json");
         let order = pay.route().price("$0.02").description("One coffee").mime_type("application/json");
+        let terms = PassTerms { ttl_s: 60, scope: None, uses: None };
+        let forecast = pay.route().price("$0.01").description("The weather of tomorrow").pass(terms).build()?;
+        let service = PaymentService::new(pay).route("GET /forecast", &forecast)?;
         Ok(Router::new()
             .route("/", get(contents))
+            .route("/forecast", get(forecast_report).layer(forecast))
             .route("/free", get(|| async { Json(json!({ "price": "nothing" })) }))
             .route("/weather", get(weather_report).layer(weather.build()?))
-            .route("/order", post(take_order).layer(order.build()?)))
+            .route("/order", post(take_order).layer(order.build()?))
+            .fallback_service(service))
     }
 
     async fn contents() -> Json<Value> {
-        Json(json!({ "GET /free": "nothing", "GET /weather": "$0.01", "POST /order": "$0.02" }))
+        Json(json!({
+            "GET /free": "nothing",
+            "GET /weather": "$0.01",
+            "GET /forecast": "$0.01, in every dialect, with a pass for a minute",
+            "POST /order": "$0.02",
+        }))
     }
 
     async fn weather_report() -> Json<Value> {
         Json(json!({ "city": "Zurich", "sky": "clear", "temperature_c": 21 }))
+    }
+
+    async fn forecast_report() -> Json<Value> {
+        Json(json!({ "city": "Zurich", "tomorrow": "rain", "temperature_c": 17 }))
     }
 
     async fn take_order(paid: Paid, body: String) -> Json<Value> {

@@ -18,6 +18,7 @@ fn peer(script: &str) -> Command {
     let folder = interop();
     let program = match script {
         _ if script.ends_with(".mjs") => "node".into(),
+        _ if script.contains("mock") => folder.join(".venv-mock/bin/python"),
         _ if script.contains("-v1") => folder.join(".venv-v1/bin/python"),
         _ => folder.join(".venv-v2/bin/python"),
     };
@@ -151,6 +152,10 @@ fn every_official_peer_pays_and_is_paid() {
         for request in ["GET /weather", "POST /order"] {
             matrix.official_buyer(script, &ours(), &ours(), &api, request);
         }
+    }
+    // One route that speaks every dialect.
+    for script in CLIENTS.into_iter().chain(["clients/x402-mock.py"]) {
+        matrix.official_buyer(script, &ours(), &ours(), &api, "GET /forecast");
     }
     for script in ["servers/express-v2.mjs", "servers/fastapi-v2.py"] {
         let server = Running::start(
