@@ -71,7 +71,20 @@ impl Dialects {
         headers: &HeaderMap,
         body: &[u8],
     ) -> Result<Option<(DialectId, Challenge)>, WireError> {
-        self.first(|dialect| Ok(dialect.read_challenge(headers, body)?.map(|read| (dialect.id(), read))))
+        self.read_challenge_in(None, headers, body)
+    }
+
+    /// The same, but in one dialect `only`.
+    pub fn read_challenge_in(
+        &self,
+        only: Option<&DialectId>,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Option<(DialectId, Challenge)>, WireError> {
+        self.first(|dialect| match only {
+            Some(only) if *only != dialect.id() => Ok(None),
+            _ => Ok(dialect.read_challenge(headers, body)?.map(|read| (dialect.id(), read))),
+        })
     }
 
     /// Reads the payment of a request. More than one is ambiguous, whatever they are (threat row H07).

@@ -69,6 +69,8 @@ pub struct Options {
     pub resend_after: Duration,
     /// Sign a new payment although an earlier one for the same request may still be under way.
     pub again: bool,
+    /// Read 402s in this language only, instead of the preferred one that they speak.
+    pub dialect: Option<DialectId>,
     /// Keys that everybody has may sign, on test networks. Only for `groat dev` and `groat demo` (threat row K12).
     pub published_keys: bool,
     /// Hosts (with port, where the URL names one) whose payee may be another than before, for payments after this
@@ -85,6 +87,7 @@ impl Default for Options {
             resends_max: 10,
             resend_after: Duration::from_secs(1),
             again: false,
+            dialect: None,
             published_keys: false,
             payees_forgotten: BTreeMap::new(),
         }

@@ -61,7 +61,8 @@ impl Client {
                 self.forget_pass(&request).await;
             }
             let (parts, body) = self.read(response).await?;
-            return match self.buyer.dialects.read_challenge(&parts.headers, &body)? {
+            let only = self.buyer.options.dialect.as_ref();
+            return match self.buyer.dialects.read_challenge_in(only, &parts.headers, &body)? {
                 Some((dialect, challenge)) => {
                     Ok(Answer::Challenge { request: Box::new(request), dialect, challenge })
                 }

@@ -12,7 +12,9 @@ use clap::Args;
 use groat_buyer::{Buyer, Client, DenyAll};
 use groat_core::Price;
 use groat_core::policy::Policy;
+use groat_core::payment::DialectId;
 use groat_store::SqliteStore;
+use groat_wire::Dialect;
 use http::{HeaderName, HeaderValue};
 
 use super::wallet;
@@ -51,6 +53,9 @@ pub(crate) struct Options {
     /// Show what it would cost, and pay nothing
     #[arg(long)]
     dry_run: bool,
+    /// Pay in this dialect only: x402-v2, x402-v1, token
+    #[arg(long, value_name = "NAME", value_parser = dialect)]
+    dialect: Option<DialectId>,
     /// Sign a new payment although an earlier one may still be under way
     #[arg(long)]
     again: bool,
@@ -63,6 +68,15 @@ pub(crate) struct Options {
     /// Key to pay with
     #[arg(long, value_name = "NAME", default_value = "main")]
     wallet: String,
+}
+
+fn dialect(name: &str) -> Result<DialectId, String> {
+    let spoken = registry::dialects();
+    let found = spoken.iter().map(Dialect::id).find(|id| id.as_str() == name);
+    found.ok_or_else(|| {
+        let names: Vec<_> = spoken.iter().map(|dialect| dialect.id().to_string()).collect();
+        format!("this dialect is not spoken here: choose one of {}", names.join(", "))
+    })
 }
 
 /// A key in the environment, for development on test networks only.
@@ -118,6 +132,7 @@ fn client(options: &Options, data: &DataDir) -> anyhow::Result<Client> {
         approver: Arc::new(DenyAll),
         options: groat_buyer::Options {
             again: options.again,
+            dialect: options.dialect.clone(),
             published_keys,
             payees_forgotten: wallet::payees_forgotten(data)?,
             ..Default::default()
