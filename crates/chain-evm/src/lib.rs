@@ -6,12 +6,14 @@
 
 pub mod account;
 pub mod assets;
+mod by_hash;
 mod chain;
 mod exact;
 mod gas_key;
 mod rpc;
 mod transaction;
 
+pub use by_hash::{ByHashEvm, MadeLog, NATIVE, PAYMENT_MADE, service_terms};
 pub use chain::{Chain, ChainLimits, ChainOptions, Simulate};
 #[doc(hidden)]
 pub use exact::fuzzing;

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::payment::DialectId;
 use crate::{Amount, Network, Price};
 
 /// What is for sale, as told to the buyer (x402 v2 `ResourceInfo`).
@@ -119,6 +120,9 @@ pub struct Offer {
     /// The price in words, such as `$0.01`, where the token has a known value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<String>,
+    /// The one dialect that can say it, where not all can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<DialectId>,
     /// What people call the token, for dialects that say amounts in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub currency: Option<Currency>,

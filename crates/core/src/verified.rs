@@ -107,6 +107,7 @@ mod tests {
             timeout_s: 60,
             extra: serde_json::Map::new(),
             price: None,
+            dialect: None,
             currency: None,
             verbatim: None,
         }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use groat_chain_evm::{Chain, ExactEvm};
+use groat_chain_evm::{ByHashEvm, Chain, ExactEvm};
 use groat_core::Timestamp;
-use groat_core::ports::{Clock, Mechanism, Payer, Settler};
+use groat_core::ports::{Clock, Mechanism, Observer, Payer, Settler};
 use groat_wire::Dialects;
 
 /// Every language of payment.
@@ -15,7 +15,7 @@ pub(crate) fn dialects() -> Dialects {
 
 /// Every scheme, for sellers.
 pub(crate) fn mechanisms() -> Vec<Arc<dyn Mechanism>> {
-    vec![Arc::new(ExactEvm::offline())]
+    vec![Arc::new(ExactEvm::offline()), Arc::new(ByHashEvm::offline())]
 }
 
 /// Every scheme, for buyers.
@@ -26,6 +26,11 @@ pub(crate) fn payers() -> Vec<Arc<dyn Payer>> {
 /// Every scheme, for facilitators on these chains.
 pub(crate) fn settlers(evm: Vec<Chain>) -> Vec<Arc<dyn Settler>> {
     vec![Arc::new(ExactEvm::on(evm))]
+}
+
+/// Every scheme whose payments are made without a facilitator, for facilitators on these chains.
+pub(crate) fn observers(evm: Vec<Chain>) -> Vec<Arc<dyn Observer>> {
+    vec![Arc::new(ByHashEvm::on(evm))]
 }
 
 /// The machine's clock.

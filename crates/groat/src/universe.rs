@@ -57,10 +57,11 @@ impl Universe {
 
         let evm = Chain::new(CHAIN_ID, Rpc::local(chain.transport()), vec![gas_key], ChainOptions::default());
         let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
-        let settlers = registry::settlers(vec![evm]);
+        let settlers = registry::settlers(vec![evm.clone()]);
+        let observers = registry::observers(vec![evm]);
         let options = EngineOptions { look_interval: Duration::from_millis(500), ..EngineOptions::default() };
         let engine: Arc<dyn Facilitator> =
-            Arc::new(Engine::new(settlers, Arc::clone(&store), registry::clock(), options));
+            Arc::new(Engine::observing(settlers, observers, Arc::clone(&store), registry::clock(), options));
 
         let ready = Ready::default();
         ready.set(true);
@@ -125,7 +126,8 @@ mod sample {
             pay.route().price("$0.01").description("The weather in one city").mime_type("application/json");
         let order = pay.route().price("$0.02").description("One coffee").mime_type("application/json");
         let terms = PassTerms { ttl_s: 60, scope: None, uses: None };
-        let forecast = pay.route().price("$0.01").description("The weather of tomorrow").pass(terms).build()?;
+        let forecast =
+            pay.route().price("$0.01").description("The weather of tomorrow").pass(terms).build()?;
         let service = PaymentService::new(pay).route("GET /forecast", &forecast)?;
         Ok(Router::new()
             .route("/", get(contents))

@@ -1,26 +1,33 @@
 //! All dialects of one place, asked together.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use groat_core::payment::DialectId;
 use groat_core::{Challenge, Offer, Payment, Reason, Receipt};
 use http::HeaderMap;
 
-use crate::{ChallengeParts, Dialect, WireError, token, x402_v1, x402_v2};
+use crate::{Asked, ChallengeParts, Dialect, WireError, agentxpay, token, x402_v1, x402_v2};
 
 /// Header fields that carry payments. Whoever forwards a request takes them away: they are as good as money.
-pub const PAYMENT_HEADERS: &[&str] = &[x402_v2::PAYMENT_HEADER, x402_v1::PAYMENT_HEADER];
+pub static PAYMENT_HEADERS: Fields = Fields::new(|| fields_of(|dialect| dialect.payment_fields()));
+
+/// Header fields that go with them.
+pub static COMPANION_HEADERS: Fields = Fields::new(|| fields_of(|dialect| dialect.companion_fields()));
 
 /// Header fields of responses that are ours alone: challenges, receipts and passes, to be exposed to browsers (CORS) and
 /// taken away from what an upstream answers.
-pub const RESPONSE_HEADERS: &[&str] = &[
-    x402_v2::CHALLENGE_HEADER,
-    x402_v2::RECEIPT_HEADER,
-    x402_v1::RECEIPT_HEADER,
-    crate::pass::PASS_HEADER_NAME,
-    token::SCHEME_HEADER,
-    token::ENDPOINT_HEADER,
-];
+pub static RESPONSE_HEADERS: Fields = Fields::new(|| {
+    let mut names = fields_of(|dialect| dialect.response_fields());
+    names.push(crate::pass::PASS_HEADER_NAME);
+    names
+});
+
+/// Names of header fields, of every dialect that we know.
+pub type Fields = LazyLock<Vec<&'static str>>;
+
+fn fields_of(which: impl Fn(&dyn Dialect) -> &'static [&'static str]) -> Vec<&'static str> {
+    Dialects::all().iter().flat_map(which).copied().collect()
+}
 
 /// The dialects spoken at one place, the preferred first.
 #[derive(Clone)]
@@ -45,6 +52,7 @@ impl Dialects {
             Arc::new(x402_v2::V2),            //
             Arc::new(x402_v1::V1::default()), //
             Arc::new(token::Token),           //
+            Arc::new(agentxpay::AgentXPay),   //
         ])
     }
 
@@ -61,7 +69,16 @@ impl Dialects {
     /// A 402 that speaks every dialect: all header fields, and one body with the members of all.
     pub fn write_challenge(&self, challenge: &Challenge) -> ChallengeParts {
         let mut parts = ChallengeParts::default();
-        self.iter().for_each(|dialect| dialect.write_challenge(challenge, &mut parts));
+        for dialect in self.iter() {
+            let others = |offer: &&Offer| offer.dialect.as_ref().is_some_and(|one| *one != dialect.id());
+            match challenge.offers.iter().any(|offer| others(&offer)) {
+                false => dialect.write_challenge(challenge, &mut parts),
+                true => {
+                    let own = challenge.offers.iter().filter(|offer| !others(offer)).cloned().collect();
+                    dialect.write_challenge(&Challenge { offers: own, ..challenge.clone() }, &mut parts);
+                }
+            }
+        }
         parts
     }
 
@@ -115,6 +132,14 @@ impl Dialects {
         dialect
             .ok_or_else(|| WireError::malformed("payment", "its dialect is not spoken here"))?
             .write_payment(payment, headers)
+    }
+
+    /// The payment together with the request that it came with.
+    pub fn bind(&self, payment: Payment, asked: &Asked<'_>) -> Payment {
+        match self.by_id(&payment.dialect) {
+            Some(dialect) => dialect.bind(payment, asked),
+            None => payment,
+        }
     }
 
     /// The body that carries the payment to [`Challenge::pass_at`]; `None` where it goes with the request itself.

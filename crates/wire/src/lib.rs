@@ -3,6 +3,7 @@
 //! A [`Dialect`] knows one language. [`Dialects`] asks all of them, so that one 402 is understood by every client
 //! and a payment is recognised whatever language it comes in. `Ok(None)` always means "not my dialect".
 
+pub mod agentxpay;
 mod dialects;
 pub mod facilitator;
 pub mod header;
@@ -23,7 +24,7 @@ use groat_core::{Challenge, Offer, Payment, Reason, Receipt};
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
-pub use dialects::{Dialects, PAYMENT_HEADERS, RESPONSE_HEADERS};
+pub use dialects::{COMPANION_HEADERS, Dialects, Fields, PAYMENT_HEADERS, RESPONSE_HEADERS};
 pub use version::Version;
 
 /// A 402 under construction: every dialect adds its header fields and its members of the one JSON body.
@@ -65,10 +66,36 @@ impl WireError {
     }
 }
 
+/// A request that carries a payment.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Its method.
+    pub method: &'a str,
+    /// Its whole URL, as the seller knows it.
+    pub url: &'a str,
+    /// Its body.
+    pub body: &'a [u8],
+}
+
 /// One language of payment over HTTP.
 pub trait Dialect: Send + Sync {
     /// Its name, such as `x402-v2`.
     fn id(&self) -> DialectId;
+
+    /// Header fields of requests that carry its payments: each is as good as money.
+    fn payment_fields(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Header fields of requests that go with them, and mean nothing to whoever is behind us.
+    fn companion_fields(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Header fields of responses that are ours alone: challenges and receipts.
+    fn response_fields(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// Adds this dialect's half of a 402.
     fn write_challenge(&self, challenge: &Challenge, out: &mut ChallengeParts);
@@ -87,6 +114,12 @@ pub trait Dialect: Send + Sync {
 
     /// Reads the payment of a request.
     fn read_payment(&self, headers: &HeaderMap) -> Result<Option<Payment>, WireError>;
+
+    /// The payment together with the request that it came with, where its proof may be bound to that.
+    fn bind(&self, payment: Payment, asked: &Asked<'_>) -> Payment {
+        let _ = asked;
+        payment
+    }
 
     /// What a buyer sends to [`Challenge::pass_at`], where payments of this dialect travel in a body of their own.
     fn write_order(&self, payment: &Payment) -> Option<Result<Vec<u8>, WireError>> {

@@ -22,7 +22,7 @@ const DEPTH_MAX: usize = 16;
 
 /// The bytes once as the text of a field and once as the JSON inside one, in every field that carries payments.
 pub fn target(data: &[u8]) {
-    for name in PAYMENT_HEADERS {
+    for name in PAYMENT_HEADERS.iter() {
         as_field(name, data);
         as_json(name, data);
     }

@@ -67,6 +67,7 @@ impl Mechanism for Exact {
             timeout_s: terms.timeout_s,
             extra: extra.clone(),
             price: None,
+            dialect: None,
             currency: None,
             verbatim: None,
         }))

@@ -142,7 +142,7 @@ fn signed_by_key(digest: B256, signature: &[u8], account: Address) -> bool {
 }
 
 /// Who signed; `None` for a signature that is out of range or malleable (high s, threat row E21).
-pub(super) fn recover(digest: B256, bytes: &EcdsaBytes) -> Option<Address> {
+pub(crate) fn recover(digest: B256, bytes: &EcdsaBytes) -> Option<Address> {
     let v = match bytes.0[64] {
         v @ (27 | 28) => v - 27,
         v @ (0 | 1) => v,

@@ -17,6 +17,7 @@ mod rider;
 mod settle;
 pub mod typed_data;
 
+pub(crate) use check::recover;
 use groat_core::key::KeyKind;
 use groat_core::offer::{Ask, Currency};
 use groat_core::ports::{Mechanism, Token};
@@ -99,6 +100,7 @@ impl Mechanism for ExactEvm {
             timeout_s: terms.timeout_s,
             extra,
             price,
+            dialect: None,
             currency: assets::find(&terms.network, asset)
                 .map(|known| Currency { symbol: known.symbol.clone(), decimals: known.decimals }),
             verbatim: None,

@@ -102,7 +102,9 @@ pub enum SaleEvent {
     Refuse(Reason),
     /// Nothing came of it.
     Release,
-    /// Taken up again after a release.
+    /// The handler came to nothing, and the money cannot go back: the payment may buy something else.
+    Return,
+    /// Taken up again after a release or a return.
     Hold {
         /// The payment that does.
         payment: Fingerprint,
@@ -164,6 +166,12 @@ impl Aggregate for Sale {
                 (self.payment, self.request) = (payment, request);
                 (self.held_at, self.holder) = (now, holder);
                 S::Held { started: false }
+            }
+            (S::Paid { receipt, started: true }, E::Return) => S::Paid { receipt, started: false },
+            (S::Paid { receipt, started: false }, E::Hold { payment, request, holder }) => {
+                (self.payment, self.request) = (payment, request);
+                (self.held_at, self.holder) = (now, holder);
+                S::Paid { receipt, started: false }
             }
             (open @ (S::Held { .. } | S::Served { .. } | S::Paid { .. }), E::Adopt { holder }) => {
                 (self.held_at, self.holder) = (now, holder);

@@ -28,6 +28,17 @@ pub trait Mechanism: Send + Sync {
     /// Whether two spellings name one account.
     fn same_account(&self, one: &str, other: &str) -> bool;
 
+    /// Whether its payments have moved the money before they are shown.
+    fn is_paid_before(&self) -> bool {
+        false
+    }
+
+    /// The next payment that the same proof may stand for: a transaction can carry several. `None` after the last that is
+    /// looked at.
+    fn next(&self, _payment: &Payment) -> Option<Payment> {
+        None
+    }
+
     /// What is known of a token; `None` for a stranger, whatever it says of itself (threat row Y07).
     fn token(&self, network: &Network, asset: &str) -> Option<Token>;
 }

@@ -2,6 +2,7 @@
 
 mod chain;
 mod facilitator;
+mod observer;
 mod store;
 
 pub use chain::{
@@ -9,6 +10,7 @@ pub use chain::{
     Standing, Token, TypedIntent,
 };
 pub use facilitator::{Facilitator, Kind, PaymentStatus, Supported};
+pub use observer::{Observer, Seen};
 pub use store::{Expect, Record, Store, Write};
 
 use crate::Timestamp;

@@ -15,8 +15,14 @@ impl Engine {
     /// How deep a settled payment lies. A node that cannot tell in time must not keep the book from answering.
     pub(super) async fn depth(&self, record: &Settlement) -> Option<Depth> {
         let SettlementState::Settled(settled) = &record.state else { return None };
-        let (settler, mined) = (self.settler_of(&record.network)?, block_of(settled));
-        let depth = tokio::time::timeout(DEPTH_TIMEOUT, settler.depth(&record.network, &mined)).await.ok()?;
+        let (network, mined) = (&record.network, block_of(settled));
+        let asked = async {
+            match self.settler_of(network) {
+                Some(settler) => Some(settler.depth(network, &mined).await),
+                None => Some(self.observer_of(network)?.depth(network, &mined).await),
+            }
+        };
+        let depth = tokio::time::timeout(DEPTH_TIMEOUT, asked).await.ok()??;
         depth.inspect_err(|fault| tracing::debug!(%fault, "the depth of a payment is unknown")).ok()
     }
 }

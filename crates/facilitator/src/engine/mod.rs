@@ -9,6 +9,7 @@ mod exposure;
 mod flights;
 mod lane;
 mod news;
+mod observed;
 mod queue;
 mod recent;
 mod resume;
@@ -22,7 +23,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use groat_core::books::{PaymentEvent, Settlement, SettlementState, Slot};
-use groat_core::ports::{Clock, Facilitator, Kind, PaymentStatus, Settler, Store, Supported};
+use groat_core::ports::{Clock, Facilitator, Kind, Observer, PaymentStatus, Settler, Store, Supported};
 use groat_core::{
     Claim, Failure, Fault, Network, Offer, Payment, PaymentId, Reason, Receipt, Timestamp, Verified,
 };
@@ -77,6 +78,7 @@ pub struct Engine(Arc<Inner>);
 
 struct Inner {
     settlers: Vec<Arc<dyn Settler>>,
+    observers: Vec<Arc<dyn Observer>>,
     store: Arc<dyn Store>,
     journal: Journal<Settlement>,
     slots: Journal<Slot>,
@@ -100,8 +102,20 @@ impl Engine {
         clock: Arc<dyn Clock>,
         options: EngineOptions,
     ) -> Self {
+        Self::observing(settlers, Vec::new(), store, clock, options)
+    }
+
+    /// The same, for schemes too whose payments are only looked at.
+    pub fn observing(
+        settlers: Vec<Arc<dyn Settler>>,
+        observers: Vec<Arc<dyn Observer>>,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        options: EngineOptions,
+    ) -> Self {
         Self(Arc::new(Inner {
             settlers,
+            observers,
             journal: Journal::new(Arc::clone(&store)),
             slots: Journal::new(Arc::clone(&store)),
             outbox: Outbox::new(Journal::new(Arc::clone(&store))),
@@ -424,10 +438,19 @@ impl Facilitator for Engine {
                 }
             }
         }
+        for observer in &self.0.observers {
+            for network in observer.ready().await {
+                let scheme = observer.scheme().to_owned();
+                supported.kinds.push(Kind { version: 2, scheme, network, extra: serde_json::Map::new() });
+            }
+        }
         Ok(supported)
     }
 
     async fn verify(&self, payment: &Payment, offer: &Offer) -> Result<Claim, Failure> {
+        if let Some(observer) = self.observer(offer) {
+            return self.verify_seen(observer.as_ref(), payment, offer).await;
+        }
         let settler = self.settler(&offer.scheme, &offer.network)?;
         let (key, _) = settler.key(payment, offer)?;
         let verified = self.admit(key.id(), payment, offer).await?;
@@ -455,6 +478,9 @@ impl Facilitator for Engine {
     }
 
     async fn settle(&self, payment: &Payment, offer: &Offer) -> Result<Receipt, Failure> {
+        if let Some(observer) = self.observer(offer) {
+            return self.settle_seen(observer.as_ref(), payment, offer).await;
+        }
         let settler = self.settler(&offer.scheme, &offer.network)?;
         let (key, _) = settler.key(payment, offer)?;
         let id = key.id();

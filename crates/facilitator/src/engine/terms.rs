@@ -2,7 +2,7 @@
 
 use groat_core::books::{Settlement, SettlementState};
 use groat_core::payment::ReceiptOutcome;
-use groat_core::ports::Settler;
+use groat_core::ports::Mechanism;
 use groat_core::{Amount, Failure, Offer, Receipt, Refusal};
 
 /// The answer of a settlement that is over; `None` while it is not, or when it may be taken up again.
@@ -25,6 +25,11 @@ pub(super) fn ended(record: &Settlement) -> Option<Result<Receipt, Failure>> {
 
 /// A payment of one sum to one payee is no payment of another. Network and asset are the same already: they are part
 /// of the key by which the payment was found.
-pub(super) fn same_terms(amount: Amount, pay_to: &str, offer: &Offer, settler: &dyn Settler) -> bool {
-    amount == offer.amount && settler.same_account(pay_to, &offer.pay_to)
+pub(super) fn same_terms(
+    amount: Amount,
+    pay_to: &str,
+    offer: &Offer,
+    mechanism: &(impl Mechanism + ?Sized),
+) -> bool {
+    amount == offer.amount && mechanism.same_account(pay_to, &offer.pay_to)
 }

@@ -82,6 +82,7 @@ fn carrier(network: Network, query: Authorization) -> (Payment, Offer) {
         timeout_s: 0,
         extra: serde_json::Map::new(),
         price: None,
+        dialect: None,
         currency: None,
         verbatim: None,
     };

@@ -155,8 +155,8 @@ pub(crate) async fn engine(chains: &[Chain], store: Arc<dyn Store>) -> anyhow::R
     for chain in chains {
         chain.check_id().await.with_context(|| format!("the node of {}", chain.network()))?;
     }
-    let settlers = registry::settlers(chains.to_vec());
-    Ok(Engine::new(settlers, store, registry::clock(), EngineOptions::default()))
+    let (settlers, observers) = (registry::settlers(chains.to_vec()), registry::observers(chains.to_vec()));
+    Ok(Engine::observing(settlers, observers, store, registry::clock(), EngineOptions::default()))
 }
 
 /// The chains of the file, or the network on the node of the flags.

@@ -14,7 +14,7 @@ use groat_core::payment::Fingerprint;
 use groat_core::{Challenge, Offer, Pass, Payment, PaymentId, Reason, Timestamp};
 use groat_failpoints::reach;
 use groat_wire::pass::PASS_HEADER;
-use groat_wire::{PAYMENT_HEADERS, RESPONSE_HEADERS, WireError};
+use groat_wire::{Asked, COMPANION_HEADERS, PAYMENT_HEADERS, RESPONSE_HEADERS, WireError};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH,
@@ -108,12 +108,28 @@ async fn decide(
         Err(error) => return Err(unreadable(&route, &challenge, &error)),
     };
 
-    let desk = Desk { route, challenge, dialect: payment.dialect.clone(), network: payment.network.clone() };
+    let mut desk =
+        Desk { route, challenge, dialect: payment.dialect.clone(), network: payment.network.clone() };
     let (offer, id, valid_until) = identify(&desk, &payment, &url)?;
-    let size_bytes_max = desk.route.shop.limits.request_size_bytes_max;
-    let body = whole(&desk.route.shop, &parts, body, size_bytes_max).await?;
+    // Not every dialect says the chain.
+    desk.network = offer.network.clone();
+    let payment = Payment { network: offer.network.clone(), ..payment };
+    let shop = &desk.route.shop;
+    let body = whole(shop, &parts, body, shop.limits.request_size_bytes_max).await?;
+    let asked = Asked { method: parts.method.as_str(), url: &url, body: &body };
+    let payment = shop.dialects.bind(payment, &asked);
     let prints = Prints { payment: payment.fingerprint(), request: fingerprint(&parts, &url, &body) };
-    let order = Order { desk: Arc::new(desk), payment, offer, id, valid_until, prints, parts, body };
+    let order = Order {
+        desk: Arc::new(desk),
+        payment,
+        offer,
+        id,
+        valid_until,
+        prints,
+        parts,
+        body,
+        is_further: false,
+    };
     let_in(order, inner()).await
 }
 
@@ -194,14 +210,19 @@ pub(super) fn identify(
 ) -> Result<(Offer, PaymentId, Timestamp), Reply> {
     let refuse = |reason: Reason| desk.refused(&reason.into());
     let shop = &desk.route.shop;
-    let offer = shop.dialects.choose(payment, &desk.challenge).map_err(refuse)?;
+    let unreadable = || {
+        let message = Some("the proof cannot be read, or is for another chain");
+        desk.again(StatusCode::BAD_REQUEST, Reason::InvalidPayload.code(), message)
+    };
+    let offer = shop.dialects.choose(payment, &desk.challenge).map_err(|reason| match reason {
+        Reason::InvalidPayload => unreadable(),
+        reason => refuse(reason),
+    })?;
     check_resource(desk, payment, url).map_err(refuse)?;
     let mechanism = shop.mechanism(offer).ok_or_else(|| refuse(Reason::UnsupportedScheme))?;
     match mechanism.key(payment, offer) {
         Ok((key, valid_until)) => Ok((offer.clone(), key.id(), valid_until)),
-        Err(reason @ Reason::InvalidPayload) => {
-            Err(desk.again(StatusCode::BAD_REQUEST, reason.code(), Some("the proof cannot be read")))
-        }
+        Err(Reason::InvalidPayload) => Err(unreadable()),
         Err(reason) => Err(refuse(reason)),
     }
 }
@@ -252,10 +273,15 @@ fn fingerprint(parts: &Parts, url: &str, body: &[u8]) -> Fingerprint {
 }
 
 /// Starts the work, or waits for the same work that is already under way.
-pub(super) async fn let_in(order: Order, inner: Inner) -> Result<Response<Body>, Reply> {
+pub(super) async fn let_in(mut order: Order, inner: Inner) -> Result<Response<Body>, Reply> {
     reach("KP0");
     let shop = order.desk.route.shop.clone();
-    match shop.flights.board(order.id, &order.prints) {
+    let mut seat = shop.flights.board(order.id, &order.prints);
+    // Its proof may stand for more than one payment.
+    while matches!(seat, Seat::Taken) && order.advance() {
+        seat = shop.flights.board(order.id, &order.prints);
+    }
+    match seat {
         Seat::Lead(ticket) => {
             let (live, answer) = oneshot::channel();
             let desk = Arc::clone(&order.desk);
@@ -317,7 +343,8 @@ async fn preflight(route: &Route, mut parts: Parts, inner: impl FnOnce() -> Inne
     // The official fetch client sends the last of these on requests, by mistake.
     let ours = ["Authorization", "Content-Type", "SIGN-IN-WITH-X", "Access-Control-Expose-Headers"];
     let pass = PASS_HEADER;
-    let allowed: Vec<&str> = PAYMENT_HEADERS.iter().copied().chain([pass.as_str()]).chain(ours).collect();
+    let spoken = PAYMENT_HEADERS.iter().chain(COMPANION_HEADERS.iter()).copied();
+    let allowed: Vec<&str> = spoken.chain([pass.as_str()]).chain(ours).collect();
     if let Ok(allowed) = HeaderValue::from_str(&allowed.join(", ")) {
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
     }

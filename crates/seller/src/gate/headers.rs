@@ -1,6 +1,6 @@
 //! Header fields that must not pass: payments inward, receipts of strangers outward, and what belongs to one hop.
 
-use groat_wire::{PAYMENT_HEADERS, RESPONSE_HEADERS};
+use groat_wire::{COMPANION_HEADERS, PAYMENT_HEADERS, RESPONSE_HEADERS};
 use http::header::{CACHE_CONTROL, CONNECTION, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -36,7 +36,8 @@ const OWN: &[&str] = &["settlement-overrides", "extension-responses"];
 
 /// Takes payments, tricks and forged gate fields off a request, so that nobody behind us logs or obeys them.
 pub(crate) fn strip_request(headers: &mut HeaderMap) {
-    for name in PAYMENT_HEADERS.iter().chain(RESPONSE_HEADERS).chain(TRICKS).chain(FROM_GATE).chain(OWN) {
+    let spoken = PAYMENT_HEADERS.iter().chain(COMPANION_HEADERS.iter()).chain(RESPONSE_HEADERS.iter());
+    for name in spoken.chain(TRICKS).chain(FROM_GATE).chain(OWN) {
         headers.remove(*name);
     }
     strip_hop(headers);

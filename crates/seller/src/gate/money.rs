@@ -70,7 +70,10 @@ impl Till<'_> {
     /// Whether the payment would settle now. The claim is compared with the offer here as well: a facilitator that
     /// says yes to something else is not believed (threat row G05).
     pub(crate) async fn verify(&self) -> Result<Claim, Failure> {
-        let seconds = self.shop.limits.verify_timeout_s;
+        // What was paid by a transaction may still be on its way into a block.
+        let is_paid_before = self.shop.mechanism(self.offer).is_some_and(|one| one.is_paid_before());
+        let limits = &self.shop.limits;
+        let seconds = if is_paid_before { limits.settle_timeout_s } else { limits.verify_timeout_s };
         let asked = self.shop.facilitator.verify(self.payment, self.offer);
         let claim = match timeout(Duration::from_secs(seconds), asked).await {
             Ok(answer) => answer?,

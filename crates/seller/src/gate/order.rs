@@ -55,7 +55,17 @@ pub(crate) async fn buy_pass(
     (*request.method_mut(), *request.uri_mut()) = (method, uri);
     let (parts, ()) = request.into_parts();
     let body = Bytes::new();
-    let order = Order { desk: Arc::new(desk), payment, offer, id, valid_until, prints, parts, body };
+    let order = Order {
+        desk: Arc::new(desk),
+        payment,
+        offer,
+        id,
+        valid_until,
+        prints,
+        parts,
+        body,
+        is_further: false,
+    };
     Ok((let_in(order, nothing()).await?, id))
 }
 

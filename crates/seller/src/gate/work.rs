@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use groat_core::books::{Sale, SaleEvent, SaleState};
+use groat_core::ports::Mechanism;
 use groat_core::{Failure, Fault, Offer, Payment, PaymentId, Reason, Receipt, Refusal, Timestamp};
 use groat_failpoints::reach;
 use groat_wire::pass::PASS_HEADER;
@@ -36,6 +37,26 @@ pub(crate) struct Order {
     /// The request with payments and tricks taken off, and its body.
     pub(crate) parts: Parts,
     pub(crate) body: Bytes,
+    /// Whether the payment is not the first that its proof stands for.
+    pub(crate) is_further: bool,
+}
+
+impl Order {
+    pub(crate) fn mechanism(&self) -> Option<&dyn Mechanism> {
+        self.desk.route.shop.mechanism(&self.offer)
+    }
+
+    /// Goes on to the next payment that the same proof stands for; `false` when there is none.
+    pub(crate) fn advance(&mut self) -> bool {
+        let next = self.mechanism().and_then(|mechanism| {
+            let payment = mechanism.next(&self.payment)?;
+            let (key, valid_until) = mechanism.key(&payment, &self.offer).ok()?;
+            Some((payment, key.id(), valid_until))
+        });
+        let Some((payment, id, valid_until)) = next else { return false };
+        (self.payment, self.id, self.valid_until, self.is_further) = (payment, id, valid_until, true);
+        true
+    }
 }
 
 /// Works one order off.
@@ -47,6 +68,8 @@ pub(crate) struct Work {
     payer: Option<String>,
     /// Whether the sale was found unfinished in the book.
     resumed: bool,
+    /// Whether the money moved before we heard of it: then it comes first, and cannot be given back.
+    paid_before: bool,
 }
 
 /// The next state, or the answer that ends the work.
@@ -54,7 +77,8 @@ type Step = Result<Held, Reply>;
 
 impl Work {
     pub(crate) fn new(order: Order, inner: Inner, live: oneshot::Sender<Response<Body>>) -> Self {
-        Self { order, inner, live: Some(live), payer: None, resumed: false }
+        let paid_before = order.mechanism().is_some_and(|mechanism| mechanism.is_paid_before());
+        Self { order, inner, live: Some(live), payer: None, resumed: false, paid_before }
     }
 
     /// Does all there is to do and says the answer.
@@ -84,10 +108,13 @@ impl Work {
     /// Asks the book before the chain: on chain a payment that was taken looks used. What is not in the book is written
     /// before anything happens for it; a payment that is no good is not worth a line.
     async fn begin(&mut self) -> Step {
+        if self.paid_before {
+            return self.begin_paid().await;
+        }
         if let Some(held) = self.find().await? {
             return self.adopt(held).await;
         }
-        if self.order.desk.route.settle.first(&self.order.parts.method) {
+        if self.money_first() {
             return self.hold(false).await;
         }
         match self.till().verify().await {
@@ -107,6 +134,64 @@ impl Work {
         reach("KP2");
         let held = self.hold(true).await?;
         self.serve(held).await
+    }
+
+    /// A payment that was made before: the first that its proof stands for and that has bought nothing yet. When all are
+    /// used up, whoever repeats a request gets the answer that it has paid for.
+    async fn begin_paid(&mut self) -> Step {
+        let mut kept = None;
+        let mut refused = None;
+        loop {
+            match self.find().await? {
+                Some(held) if self.is_for_us(held.sale()) => return self.adopt(held).await,
+                Some(held) => {
+                    let is_ours =
+                        matches!(held.sale().state, SaleState::Done { .. }) && self.is_same(held.sale());
+                    kept = kept.or(is_ours.then_some(held));
+                }
+                None => match self.till().verify().await {
+                    Ok(claim) => {
+                        self.order.valid_until = claim.valid_until;
+                        self.payer = Some(claim.payer);
+                        return self.hold(false).await;
+                    }
+                    Err(Failure::Refused(refusal)) if refusal.reason != Reason::TransferEventMismatch => {
+                        refused = refused.or(Some(refusal));
+                    }
+                    Err(failure) => {
+                        if let Some(held) = kept {
+                            return self.adopt(held).await;
+                        }
+                        let used = self.order.is_further.then(|| Reason::PaymentAlreadyUsed.into());
+                        return Err(match (failure, refused.or(used)) {
+                            (Failure::Refused(_), Some(refusal)) => self.order.desk.refused(&refusal),
+                            (failure, _) => self.no_good(&failure),
+                        });
+                    }
+                },
+            }
+            if !self.order.advance() {
+                return Err(self.order.desk.refused(&Reason::PaymentAlreadyUsed.into()));
+            }
+        }
+    }
+
+    /// Whether a sale is one that this request may go on with.
+    fn is_for_us(&self, sale: &Sale) -> bool {
+        match sale.state {
+            SaleState::Released | SaleState::Paid { started: false, .. } => true,
+            SaleState::Done { .. } | SaleState::Withheld { .. } => false,
+            _ => self.is_same(sale),
+        }
+    }
+
+    fn is_same(&self, sale: &Sale) -> bool {
+        sale.payment == self.order.prints.payment && sale.request == self.order.prints.request
+    }
+
+    /// Whether the money comes before the handler.
+    fn money_first(&self) -> bool {
+        self.paid_before || self.order.desk.route.settle.first(&self.order.parts.method)
     }
 
     async fn find(&self) -> Result<Option<Held>, Reply> {
@@ -144,10 +229,16 @@ impl Work {
 
     async fn adopt(&mut self, held: Held) -> Step {
         let sale = held.sale();
-        let same = sale.payment == self.order.prints.payment && sale.request == self.order.prints.request;
+        let same = self.is_same(sale);
         let desk = &self.order.desk;
         match &sale.state {
             SaleState::Released => Ok(held),
+            // Nothing has come of it yet, and it may be for this as well as for something else.
+            SaleState::Paid { started: false, .. } if self.paid_before && !same => {
+                let Prints { payment, request } = self.order.prints.clone();
+                let holder = desk.route.shop.name();
+                self.apply(held, SaleEvent::Hold { payment, request, holder }).await
+            }
             SaleState::Withheld { .. } => Ok(held),
             SaleState::Done { .. } if same => Ok(held),
             SaleState::Done { .. } => Err(desk.refused(&Reason::PaymentAlreadyUsed.into())),
@@ -188,8 +279,7 @@ impl Work {
             SaleState::Held { started: true } if !safe => Err(self.abandon(held).await),
             SaleState::Held { started } => {
                 let started = *started;
-                let first = self.order.desk.route.settle.first(&self.order.parts.method);
-                if first && !started {
+                if self.money_first() && !started {
                     self.pay_first(held).await
                 } else {
                     self.serve_first(held, started).await
@@ -324,7 +414,25 @@ impl Work {
             Err(trouble) => trouble.reply().response(),
         };
         let (parts, body) = response.into_parts();
+        if self.paid_before && !parts.status.is_success() {
+            return self.give_back(held, parts, body, &receipt).await;
+        }
         self.stream(held, parts, Bytes::new(), body, receipt).await
+    }
+
+    /// Nothing came of a run whose money cannot go back: the payment is as good as before, and the answer is free.
+    async fn give_back(
+        &self,
+        held: Held,
+        parts: http::response::Parts,
+        body: Body,
+        receipt: &Receipt,
+    ) -> Step {
+        let limits = &self.order.desk.route.shop.limits;
+        let limit = Duration::from_secs(limits.handler_timeout_s);
+        let reply = handler::free(parts, body, limits.free_size_bytes_max, limit).await;
+        self.apply_paid(held, SaleEvent::Return, receipt).await?;
+        Err(reply)
     }
 
     /// Lets an answer flow to the client while a copy is kept. The client sees its end after the book has it.

@@ -71,6 +71,7 @@ impl Mechanism for Toy {
             timeout_s: terms.timeout_s,
             extra,
             price: None,
+            dialect: None,
             currency: Some(Currency { symbol: "USDC".into(), decimals: 6 }),
             verbatim: None,
         }))

@@ -135,7 +135,11 @@ async fn b13_one_permit_buys_one_thing() {
 #[tokio::test]
 async fn b14_there_is_no_token_before_the_money_has_moved() {
     for (script, status, error) in [
-        (refuse(Reason::InsufficientBalance), StatusCode::BAD_REQUEST, "invalid_exact_evm_insufficient_balance"),
+        (
+            refuse(Reason::InsufficientBalance),
+            StatusCode::BAD_REQUEST,
+            "invalid_exact_evm_insufficient_balance",
+        ),
         (pending("0x1"), StatusCode::SERVICE_UNAVAILABLE, "settlement_pending"),
     ] {
         let world = World::new();

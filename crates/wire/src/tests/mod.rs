@@ -31,6 +31,7 @@ fn offer() -> Offer {
         timeout_s: 60,
         extra: object(json!({"name": "USDC", "version": "2"})),
         price: Some("$0.01".into()),
+        dialect: None,
         currency: None,
         verbatim: None,
     }

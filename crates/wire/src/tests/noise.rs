@@ -25,7 +25,7 @@ fn feed(bytes: &[u8]) {
         let again = write_request(&request.payment, &request.offer);
         assert!(read_request(again.as_bytes()).is_ok());
     }
-    for name in PAYMENT_HEADERS.iter().chain(RESPONSE_HEADERS) {
+    for name in PAYMENT_HEADERS.iter().chain(RESPONSE_HEADERS.iter()) {
         for value in [bytes.to_vec(), header::encode(bytes).into_bytes()] {
             let Ok(value) = HeaderValue::from_bytes(&value) else { continue };
             let headers = HeaderMap::from_iter([(HeaderName::from_static(name), value)]);

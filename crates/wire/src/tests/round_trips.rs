@@ -68,7 +68,7 @@ prop_compose! {
         timeout_s in 1..1_000_000u64,
         extra in members(),
     ) -> Offer {
-        Offer { scheme, network, asset, amount, pay_to, timeout_s, extra, price: None, currency: None, verbatim: None }
+        Offer { scheme, network, asset, amount, pay_to, timeout_s, extra, price: None, dialect: None, currency: None, verbatim: None }
     }
 }
 

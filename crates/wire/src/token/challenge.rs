@@ -174,6 +174,7 @@ fn read_component(value: &Value, amount: &str) -> Option<Offer> {
         timeout_s: TIMEOUT_S,
         extra: extra.map(|(key, text)| (key.to_owned(), json!(text))).into_iter().collect(),
         price: None,
+        dialect: None,
         currency: Some(Currency { symbol: members.word("currency").ok()?.to_owned(), decimals }),
         verbatim: None,
     })

@@ -48,6 +48,10 @@ impl Dialect for Token {
         ID
     }
 
+    fn response_fields(&self) -> &'static [&'static str] {
+        &[SCHEME_HEADER, ENDPOINT_HEADER]
+    }
+
     fn write_challenge(&self, challenge: &Challenge, out: &mut ChallengeParts) {
         challenge::write(challenge, out);
     }

@@ -62,6 +62,7 @@ fn read_price(value: &Value) -> Option<(Offer, Resource)> {
         timeout_s: TIMEOUT_S,
         extra: Map::from_iter([("name".to_owned(), json!(name)), ("version".to_owned(), json!(version))]),
         price: Some(text.to_owned()),
+        dialect: None,
         currency: None,
         verbatim: None,
     };

@@ -60,6 +60,14 @@ impl Dialect for V1 {
         ID
     }
 
+    fn payment_fields(&self) -> &'static [&'static str] {
+        &[PAYMENT_HEADER]
+    }
+
+    fn response_fields(&self) -> &'static [&'static str] {
+        &[RECEIPT_HEADER]
+    }
+
     fn write_challenge(&self, challenge: &Challenge, out: &mut ChallengeParts) {
         challenge::write(challenge, &self.portable, &mut out.body);
     }

@@ -65,6 +65,7 @@ fn read_members(members: &Members<'_>, network: Network) -> Option<Offer> {
         timeout_s: read_timeout_s(members.value("maxTimeoutSeconds")?)?,
         extra: members.object_or_empty("extra").ok()?,
         price: members.text_or_none("price").ok()?.map(str::to_owned),
+        dialect: None,
         currency: None,
         verbatim: None,
     })

@@ -36,6 +36,14 @@ impl Dialect for V2 {
         ID
     }
 
+    fn payment_fields(&self) -> &'static [&'static str] {
+        &[PAYMENT_HEADER]
+    }
+
+    fn response_fields(&self) -> &'static [&'static str] {
+        &[CHALLENGE_HEADER, RECEIPT_HEADER]
+    }
+
     fn write_challenge(&self, challenge: &Challenge, out: &mut ChallengeParts) {
         header::write(&mut out.headers, CHALLENGE_HEADER, &challenge::write(challenge));
     }

@@ -67,6 +67,7 @@ fn read_members(value: &Value, network: Network) -> Option<Offer> {
         timeout_s: read_timeout_s(members.value("maxTimeoutSeconds")?)?,
         extra: members.object_or_empty("extra").ok()?,
         price: None,
+        dialect: None,
         currency: None,
         verbatim: None,
     })

@@ -1,0 +1,95 @@
+//! Who may show a payment: everybody sees a hash, so a payer can prove that it is theirs (threat row B15).
+//!
+//! The proof is an EIP-191 signature over the lines `x402-axp/1`, method, absolute URL, chain id, hash, and the SHA-256 of
+//! the body. The gate puts these lines into the payment itself, whatever the payer says.
+
+use alloy_primitives::{Address, B256, Bytes, U64, eip191_hash_message};
+use alloy_sol_types::{SolCall, sol};
+use groat_core::{Failure, Offer, Payment, Reason};
+use serde_json::Value;
+
+use crate::exact::abi::{ERC1271_MAGIC, Erc1271};
+use crate::exact::proof::EcdsaBytes;
+use crate::exact::recover;
+use crate::rpc::Call;
+use crate::{Chain, account};
+
+sol! {
+    /// A wallet that a person shares with programs.
+    interface AgentWallet {
+        function getOwner() external view returns (address);
+        function isAuthorizedAgent(address agent) external view returns (bool);
+    }
+}
+
+/// What an offer wants of whoever shows a payment (`extra.payer`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Binding {
+    Off,
+    Optional,
+    Required,
+}
+
+impl Binding {
+    fn of(offer: &Offer) -> Result<Self, Reason> {
+        match offer.extra.get("payer").and_then(Value::as_str) {
+            None | Some("off") => Ok(Self::Off),
+            Some("optional") => Ok(Self::Optional),
+            Some("required") => Ok(Self::Required),
+            Some(_) => Err(Reason::InvalidRequirements),
+        }
+    }
+}
+
+const GAS_MAX: u64 = 400_000;
+
+/// Whether a payment by `payer` may be shown by whoever shows it.
+pub(super) async fn check(
+    chain: &Chain,
+    payment: &Payment,
+    offer: &Offer,
+    payer: Address,
+) -> Result<(), Failure> {
+    let text = |key: &str| payment.proof.get(key).and_then(Value::as_str);
+    let (binding, signature) = (Binding::of(offer)?, text("signature"));
+    let signature = match (binding, signature) {
+        (Binding::Off, _) | (Binding::Optional, None) => return Ok(()),
+        (Binding::Required, None) => return Err(Reason::InvalidSignature.into()),
+        (_, Some(signature)) => signature,
+    };
+    let lines = text("lines").ok_or(Reason::InvalidSignature)?;
+    let digest = eip191_hash_message(lines);
+    let bytes: Bytes = signature.parse().map_err(|_| Reason::InvalidSignature)?;
+    let said = text("payer").and_then(account::parse);
+    let signer =
+        <[u8; 65]>::try_from(bytes.as_ref()).ok().and_then(|bytes| recover(digest, &EcdsaBytes(bytes)));
+    if let Some(signer) = signer.filter(|signer| said.is_none_or(|said| said == *signer)) {
+        if signer == payer || owns(chain, payer, signer).await? {
+            return Ok(());
+        }
+    }
+    // A wallet that is a contract says itself what its signature is.
+    if accepts(chain, payer, digest, bytes).await? { Ok(()) } else { Err(Reason::InvalidSignature.into()) }
+}
+
+async fn owns(chain: &Chain, wallet: Address, signer: Address) -> Result<bool, Failure> {
+    let owner = ask(chain, wallet, &AgentWallet::getOwnerCall {}).await?;
+    let is_owner =
+        owner.and_then(|data| AgentWallet::getOwnerCall::abi_decode_returns(&data).ok()) == Some(signer);
+    let agent = ask(chain, wallet, &AgentWallet::isAuthorizedAgentCall { agent: signer }).await?;
+    let is_agent = agent.and_then(|data| AgentWallet::isAuthorizedAgentCall::abi_decode_returns(&data).ok());
+    Ok(is_owner || is_agent == Some(true))
+}
+
+async fn accepts(chain: &Chain, wallet: Address, hash: B256, signature: Bytes) -> Result<bool, Failure> {
+    let answer = ask(chain, wallet, &Erc1271::isValidSignatureCall { hash, signature }).await?;
+    let mut yes = [0; 32];
+    yes[..4].copy_from_slice(&ERC1271_MAGIC);
+    Ok(answer.is_some_and(|data| data.as_ref() == yes))
+}
+
+async fn ask(chain: &Chain, to: Address, call: &impl SolCall) -> Result<Option<Bytes>, Failure> {
+    let call =
+        Call { from: None, to, input: call.abi_encode().into(), gas: Some(U64::from(GAS_MAX)), price: None };
+    Ok(chain.rpc().call(&call).await?.ok())
+}

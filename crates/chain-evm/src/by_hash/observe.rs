@@ -1,0 +1,127 @@
+//! The facilitator's half: find the transaction, and judge what it carries.
+
+use std::time::Duration;
+
+use alloy_primitives::{Address, B256, U256};
+use async_trait::async_trait;
+use groat_core::books::{Mined, Settled};
+use groat_core::ports::{Mechanism, Observer, Seen};
+use groat_core::{Claim, Depth, Failure, Fault, Network, Offer, Payment, Reason, Refusal, Timestamp};
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::event::{Envelope, made};
+use super::{ByHashEvm, Proof, binding};
+use crate::rpc::TxReceipt;
+use crate::{Chain, account};
+
+/// How long a transaction that the node knows is waited for.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long one that it has never heard of: the payer's node may be faster than ours.
+const WAIT_UNKNOWN: Duration = Duration::from_secs(3);
+/// How old a payment may be when it is shown (threat row B18).
+const AGE_S_MAX: u64 = 900;
+
+/// A transaction, mined or not.
+#[derive(Debug, Clone, Deserialize)]
+struct Transaction {
+    from: Address,
+    #[serde(default)]
+    to: Option<Address>,
+    value: U256,
+}
+
+#[async_trait]
+impl Observer for ByHashEvm {
+    async fn ready(&self) -> Vec<Network> {
+        self.chains.iter().map(|chain| chain.network().clone()).collect()
+    }
+
+    async fn observe(&self, payment: &Payment, offer: &Offer, now: Timestamp) -> Result<Seen, Failure> {
+        let proof = Proof::read(&payment.proof)?;
+        let chain = self.chain(&offer.network)?;
+        let receipt = find(chain, proof.hash).await?;
+        if !receipt.status.to::<bool>() {
+            return Err(refused(Reason::TransactionFailed, proof.hash));
+        }
+        let transaction: Option<Transaction> =
+            chain.rpc().ask("eth_getTransactionByHash", (proof.hash,)).await?;
+        let Some(Transaction { from, to, value }) = transaction else {
+            return Err(Fault::garbled("chain", "a transaction has a receipt and is not there").into());
+        };
+        let block = chain.rpc().block(receipt.block_number.to()).await?;
+        let Some(block) = block.filter(|block| block.hash == receipt.block_hash) else {
+            // A reorganisation is under way.
+            return Err(Fault::Pending { transaction: Some(proof.hash.to_string()) }.into());
+        };
+        let made = made(offer, &Envelope { from, to, value }, &receipt.logs, proof.count)?;
+        let made = made.ok_or_else(|| refused(Reason::TransferEventMismatch, proof.hash))?;
+        if let Some(reason) = made.misfit {
+            return Err(refused(reason, proof.hash));
+        }
+        let valid_until = Timestamp(block.timestamp.to::<u64>()).plus(AGE_S_MAX);
+        if valid_until < now {
+            return Err(refused(Reason::Expired, proof.hash));
+        }
+        binding::check(chain, payment, offer, made.payer).await?;
+        let (key, _) = self.key(payment, offer)?;
+        Ok(Seen {
+            claim: Claim {
+                key,
+                network: offer.network.clone(),
+                asset: offer.asset.clone(),
+                payer: account::text(made.payer),
+                pay_to: offer.pay_to.clone(),
+                // Whoever pays more has paid this.
+                amount: offer.amount,
+                valid_from: Timestamp(0),
+                valid_until,
+                alone: false,
+                funds: None,
+            },
+            settled: Settled {
+                transaction: proof.hash.to_string(),
+                block: block.number.to(),
+                block_hash: block.hash.to_string(),
+                by_other: true,
+            },
+        })
+    }
+
+    async fn depth(&self, network: &Network, mined: &Mined) -> Result<Depth, Fault> {
+        let chain = self.chain(network).map_err(|_| Fault::unavailable("chain", "no node is set"))?;
+        chain.depth(mined).await
+    }
+}
+
+impl ByHashEvm {
+    fn chain(&self, network: &Network) -> Result<&Chain, Reason> {
+        self.chains.iter().find(|chain| chain.network() == network).ok_or(Reason::InvalidNetwork)
+    }
+}
+
+/// The receipt, waited for. What is not in a block is pending, never refused.
+async fn find(chain: &Chain, hash: B256) -> Result<TxReceipt, Failure> {
+    let begun = Instant::now();
+    let mut is_known = false;
+    loop {
+        let head = chain.newest();
+        if let Some(receipt) = chain.rpc().receipt(hash).await? {
+            return Ok(receipt);
+        }
+        if !is_known {
+            let known: Option<serde_json::Value> =
+                chain.rpc().ask("eth_getTransactionByHash", (hash,)).await?;
+            is_known = known.is_some();
+        }
+        let limit = if is_known { WAIT_MAX } else { WAIT_UNKNOWN };
+        let Some(left) = limit.checked_sub(begun.elapsed()) else {
+            return Err(Fault::Pending { transaction: Some(hash.to_string()) }.into());
+        };
+        chain.wait_block(head, left.min(Duration::from_secs(1))).await;
+    }
+}
+
+fn refused(reason: Reason, hash: B256) -> Failure {
+    Refusal { transaction: Some(hash.to_string()), ..reason.into() }.into()
+}
