@@ -20,17 +20,21 @@ const files = readdirSync(join(root, "src"), { recursive: true, withFileTypes: t
   .filter((entry) => entry.isFile() && entry.name.endsWith(".sol"))
   .map((entry) => relative(root, join(entry.parentPath ?? entry.path, entry.name)).replaceAll(sep, "/"))
   .sort();
-const sources = Object.fromEntries(files.map((file) => [file, { content: readFileSync(join(root, file), "utf8") }]));
+const sources = {};
 
-// What a contract is made of: its file and, one after the other, what that imports.
+// What a contract is made of: its file and, one after the other, what that imports. A name that is no relative path is
+// one of npm's.
 function madeOf(file, found = new Set()) {
   if (found.has(file)) return found;
   found.add(file);
+  const folder = file.startsWith("src/") ? root : join(root, "node_modules");
+  sources[file] ??= { content: readFileSync(join(folder, file), "utf8") };
   for (const [, path] of sources[file].content.matchAll(/^import .* from "(.+)";$/gm)) {
-    madeOf(posix.join(posix.dirname(file), path), found);
+    madeOf(path.startsWith(".") ? posix.join(posix.dirname(file), path) : path, found);
   }
   return found;
 }
+for (const file of files) madeOf(file);
 
 function sha256(names) {
   const hash = createHash("sha256");
@@ -39,8 +43,11 @@ function sha256(names) {
 }
 
 const output = JSON.parse(solc.compile(JSON.stringify({ language: "Solidity", sources, settings })));
-// A warning is an error too.
-const errors = (output.errors ?? []).filter((error) => error.severity !== "info");
+// A warning is an error too, where it is about our own sources.
+const errors = (output.errors ?? []).filter(
+  ({ severity, sourceLocation }) =>
+    severity === "error" || (severity === "warning" && !sourceLocation?.file.startsWith("@")),
+);
 if (errors.length > 0) {
   console.error(errors.map((error) => error.formattedMessage).join("\n"));
   process.exit(1);

@@ -10,8 +10,10 @@ pub(crate) fn build(check: bool) -> anyhow::Result<()> {
         bail!("the contracts need node and npm: install nodejs");
     }
     let folder = root().join("contracts");
-    if !folder.join("node_modules/solc").exists() {
-        run("install solc", "npm", &["ci", "--no-audit", "--no-fund", "--prefix", "contracts"])?;
+    let modules = folder.join("node_modules");
+    if !["solc", "@openzeppelin/contracts"].iter().all(|name| modules.join(name).exists()) {
+        let arguments = ["ci", "--no-audit", "--no-fund", "--prefix", "contracts"];
+        run("install compiler and library", "npm", &arguments)?;
     }
     let mut arguments = vec!["contracts/build.mjs"];
     arguments.extend(check.then_some("--check"));
