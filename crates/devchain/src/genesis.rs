@@ -1,11 +1,13 @@
 //! The first state: our contracts at their addresses, and the accounts that everybody has the keys of.
 
+use std::sync::LazyLock;
+
 use alloy_primitives::{Address, Bytes, U256, address, bytes};
 use alloy_sol_types::{SolCall, sol};
 use serde_json::Value;
 
 use crate::chain::Node;
-use crate::{Config, USDC, exec, transaction};
+use crate::{Config, USDC, agentxpay, exec, transaction};
 
 sol! {
     interface Token {
@@ -15,7 +17,7 @@ sol! {
 }
 
 /// The ten accounts of the mnemonic "test test test test test test test test test test test junk".
-const RICH: [Address; 10] = [
+pub(crate) const RICH: [Address; 10] = [
     address!("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"),
     address!("0x70997970C51812dc3A010C7d01b50e0d17dc79C8"),
     address!("0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"),
@@ -49,16 +51,41 @@ const ARTIFACTS: &[(&str, &str)] = &[
 ];
 const ADDRESSES: &str = include_str!("../../../contracts/addresses.json");
 
+/// What is put at an address.
+enum Code {
+    /// The code that stays there.
+    Runtime(Bytes),
+    /// Creation code and its arguments.
+    Creation(Bytes),
+}
+
+/// Every contract of ours and where it belongs; read once, because JSON takes longer than the rest of a new chain.
+static CONTRACTS: LazyLock<Vec<(Address, Code)>> = LazyLock::new(|| {
+    let addresses: Value = serde_json::from_str(ADDRESSES).unwrap_or_default();
+    let placed = ARTIFACTS.iter().filter_map(|(name, artifact)| {
+        let code = bytecode(artifact, "deployedBytecode")?;
+        Some((addresses[*name].as_str()?.parse().ok()?, Code::Runtime(code)))
+    });
+    let constructed = agentxpay::contracts().into_iter().filter_map(|(address, artifact, arguments)| {
+        let creation = bytecode(artifact, "bytecode")?;
+        Some((address, Code::Creation([&creation[..], &arguments].concat().into())))
+    });
+    placed.chain(constructed).collect()
+});
+
+/// The code in an artifact.
+fn bytecode(artifact: &str, member: &str) -> Option<Bytes> {
+    let artifact: Value = serde_json::from_str(artifact).unwrap_or_default();
+    artifact[member].as_str()?.parse().ok()
+}
+
 /// A chain in its first state.
 pub(crate) fn node(config: Config) -> Node {
     let mut node = Node::new(config);
-    let addresses: Value = serde_json::from_str(ADDRESSES).unwrap_or_default();
-    for (name, artifact) in ARTIFACTS {
-        let artifact: Value = serde_json::from_str(artifact).unwrap_or_default();
-        let code = artifact["deployedBytecode"].as_str().and_then(|code| code.parse::<Bytes>().ok());
-        let address = addresses[*name].as_str().and_then(|address| address.parse::<Address>().ok());
-        if let (Some(code), Some(address)) = (code, address) {
-            node.ledger.set_code(address, code);
+    for (address, code) in CONTRACTS.iter() {
+        match code {
+            Code::Runtime(code) => node.ledger.set_code(*address, code.clone()),
+            Code::Creation(code) => construct(&mut node, *address, code.clone()),
         }
     }
     node.ledger.set_code(DEPLOYER, DEPLOYER_CODE);
@@ -67,6 +94,24 @@ pub(crate) fn node(config: Config) -> Node {
     }
     mint_usdc(&mut node, RICH[0], U256::from(1_000_000_000_000u64));
     node
+}
+
+/// Puts a contract where it belongs as if the first rich account had deployed it there. Creation code that is called at
+/// an address does what it does in a deployment: it writes the storage of that address and returns the code to stay.
+fn construct(node: &mut Node, address: Address, creation: Bytes) {
+    node.ledger.set_code(address, creation);
+    let tx =
+        transaction::call_env(RICH[0], Some(address), Bytes::new(), U256::ZERO, crate::chain::BLOCK_GAS, 0);
+    let done = exec::call(&node.ledger, node.config.chain_id, node.head_env(), tx);
+    let Ok((mut changes, Ok(code))) = done.map(|done| (done.state, exec::output(done.result))) else {
+        tracing::error!(%address, "a contract cannot be constructed");
+        return;
+    };
+    // The rest is the count of the caller's transactions, and there was none.
+    changes.retain(|changed, _| *changed == address);
+    node.ledger.commit(changes);
+    node.ledger.set_code(address, code);
+    node.ledger.set_nonce(address, 1);
 }
 
 /// Runs the token's own `mint`, outside of any block.

@@ -5,6 +5,7 @@
 //! ([`DevChain::serve`]). Beside the usual `eth_*` methods it speaks `evm_*` and `anvil_*` for snapshots and time
 //! travel, and `dev_*` for faults ([`Faults`]): lost transactions, lost replies, held blocks, reorganisations.
 
+pub mod agentxpay;
 mod chain;
 mod exec;
 mod faults;

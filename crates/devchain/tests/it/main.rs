@@ -1,6 +1,8 @@
 //! What a chain must do for those who build on it.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod agentxpay;
+
 use alloy_primitives::{Address, U256, address};
 use groat_devchain::{ChainClock, Config, DevChain, Mining, USDC};
 use serde_json::{Value, json};
