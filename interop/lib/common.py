@@ -99,7 +99,9 @@ def serve(app, peer, package="x402"):
     import uvicorn
 
     listener = socket.create_server(("127.0.0.1", int(env("PORT", "0"))))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+    # A request that is never answered must not keep the process alive.
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
 
     async def main():
         task = asyncio.create_task(server.serve(sockets=[listener]))

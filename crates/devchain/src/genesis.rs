@@ -116,12 +116,20 @@ fn construct(node: &mut Node, address: Address, creation: Bytes) {
 
 /// Runs the token's own `mint`, outside of any block.
 pub(crate) fn mint_usdc(node: &mut Node, account: Address, units: U256) {
-    let data = Token::mintCall { to: account, value: units }.abi_encode().into();
-    let tx = transaction::call_env(Address::ZERO, Some(USDC), data, U256::ZERO, crate::chain::BLOCK_GAS, 0);
-    if let Ok(done) = exec::call(&node.ledger, node.config.chain_id, node.head_env(), tx)
-        && done.result.is_success()
-    {
-        node.ledger.commit(done.state);
+    stage(node, Address::ZERO, USDC, Token::mintCall { to: account, value: units }.abi_encode().into());
+}
+
+/// Runs a call outside of any block. Returns whether it went through.
+pub(crate) fn stage(node: &mut Node, from: Address, to: Address, data: Bytes) -> bool {
+    let tx = transaction::call_env(from, Some(to), data, U256::ZERO, crate::chain::BLOCK_GAS, 0);
+    match exec::call(&node.ledger, node.config.chain_id, node.head_env(), tx) {
+        Ok(mut done) if done.result.is_success() => {
+            // Not a transaction of the caller's.
+            done.state.retain(|changed, _| *changed != from);
+            node.ledger.commit(done.state);
+            true
+        }
+        _ => false,
     }
 }
 

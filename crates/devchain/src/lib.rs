@@ -20,7 +20,7 @@ mod transport;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use alloy_primitives::{Address, U256, address};
+use alloy_primitives::{Address, Bytes, U256, address};
 use serde_json::Value;
 
 pub use faults::Faults;
@@ -115,6 +115,12 @@ impl DevChain {
     /// Gives an account play dollars, in atomic units.
     pub fn mint_usdc(&self, account: Address, units: U256) {
         genesis::mint_usdc(&mut self.lock(), account, units);
+    }
+
+    /// Calls a contract as anybody, outside of any block and without its events, to set the stage. Returns whether it went
+    /// through.
+    pub fn stage(&self, from: Address, to: Address, data: Bytes) -> bool {
+        genesis::stage(&mut self.lock(), from, to, data)
     }
 
     /// Play dollars of an account, in atomic units.

@@ -48,6 +48,7 @@ impl Universe {
         let seller = SELLER;
         let chain =
             DevChain::new(groat_devchain::Config { chain_id: CHAIN_ID, mining, ..Default::default() });
+        let forecast = economy::register(&chain, seller)?;
         let gas_key = random_key()?;
         chain.set_balance(gas_key.address(), U256::from(10).pow(U256::from(21)));
         chain.mint_usdc(buyer, U256::from(100_000_000));
@@ -79,7 +80,7 @@ impl Universe {
             .token_path("/token")
             .build()?;
         let listener = listen::bind(local(ports.gate), "the sample API").await?;
-        let gate = listen::spawn(listener, sample::router(&pay)?)?;
+        let gate = listen::spawn(listener, sample::router(&pay, economy::terms(seller, forecast))?)?;
 
         Ok(Self {
             chain_url: format!("http://{}", server.local_addr()),
@@ -114,20 +115,70 @@ pub(crate) fn random_key() -> anyhow::Result<GasKey> {
     }
 }
 
+/// What the seller of the sample universe offers on the chain itself.
+mod economy {
+    use alloy_primitives::{Address, U256};
+    use alloy_sol_types::{SolCall, sol};
+    use anyhow::ensure;
+    use groat_chain_evm::{NATIVE, service_terms};
+    use groat_core::offer::Ask;
+    use groat_core::{Amount, Network, Terms};
+    use groat_devchain::DevChain;
+    use groat_devchain::agentxpay::{PAYMENT_MANAGER, SERVICE_REGISTRY};
+
+    use super::CHAIN_ID;
+
+    sol! {
+        interface ServiceRegistry {
+            function registerService(string name, string description, string endpoint, string category, uint256 pricePerCall) external returns (uint256);
+        }
+    }
+
+    /// About a cent, in wei.
+    const PRICE_WEI: u128 = 4_000_000_000_000;
+
+    /// Registers the forecast as the first service of the chain, and returns its number.
+    pub(super) fn register(chain: &DevChain, seller: Address) -> anyhow::Result<&'static str> {
+        let call = ServiceRegistry::registerServiceCall {
+            name: "forecast".into(),
+            description: "The weather of tomorrow".into(),
+            endpoint: "http://127.0.0.1:4021/forecast".into(),
+            category: "weather".into(),
+            pricePerCall: U256::from(PRICE_WEI),
+        };
+        let is_registered = chain.stage(seller, SERVICE_REGISTRY, call.abi_encode().into());
+        ensure!(is_registered, "the forecast cannot be registered as a service on the development chain");
+        Ok("1")
+    }
+
+    /// The forecast, paid through the payment manager.
+    pub(super) fn terms(seller: Address, service: &str) -> Terms {
+        let extra = service_terms(service, &seller.to_checksum(None));
+        Terms {
+            scheme: "transaction".into(),
+            network: Network::eip155(CHAIN_ID),
+            price: Ask::Units { asset: NATIVE.into(), amount: Amount::from_units(PRICE_WEI), extra },
+            pay_to: PAYMENT_MANAGER.to_checksum(None),
+            timeout_s: 900,
+        }
+    }
+}
+
 /// The API that is for sale in the sample universe.
 mod sample {
     use axum::routing::{get, post};
     use axum::{Json, Router};
+    use groat_core::Terms;
     use groat_seller::{ConfigError, Paid, PassTerms, Pay, PaymentService};
     use serde_json::{Value, json};
 
-    pub(super) fn router(pay: &Pay) -> Result<Router, ConfigError> {
+    pub(super) fn router(pay: &Pay, by_transaction: Terms) -> Result<Router, ConfigError> {
         let weather =
             pay.route().price("$0.01").description("The weather in one city").mime_type("application/json");
         let order = pay.route().price("$0.02").description("One coffee").mime_type("application/json");
         let terms = PassTerms { ttl_s: 60, scope: None, uses: None };
-        let forecast =
-            pay.route().price("$0.01").description("The weather of tomorrow").pass(terms).build()?;
+        let forecast = pay.route().price("$0.01").ask(by_transaction).pass(terms);
+        let forecast = forecast.description("The weather of tomorrow").build()?;
         let service = PaymentService::new(pay).route("GET /forecast", &forecast)?;
         Ok(Router::new()
             .route("/", get(contents))

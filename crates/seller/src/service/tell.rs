@@ -128,7 +128,8 @@ impl PaymentService {
     fn evm(&self) -> Value {
         let mut networks: Vec<&str> = Vec::new();
         let mut assets: Vec<Value> = Vec::new();
-        for offer in self.priced.iter().flat_map(|priced| priced.route.fixed_offers()) {
+        let offers = self.priced.iter().flat_map(|priced| priced.route.fixed_offers());
+        for offer in offers.filter(|offer| offer.dialect.is_none()) {
             let asset = json!({ "network": offer.network, "asset": offer.asset });
             if !networks.contains(&offer.network.as_str()) {
                 networks.push(offer.network.as_str());

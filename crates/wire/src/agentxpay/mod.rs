@@ -151,7 +151,8 @@ impl Dialect for AgentXPay {
 
     fn read_payment(&self, headers: &HeaderMap) -> Result<Option<Payment>, WireError> {
         let Some(hash) = only(headers, HASH)? else { return Ok(None) };
-        let mut proof = json!({ "hash": normal(hash)?, "count": 0 });
+        // A hash is public: the answer to it is given again only to the letters that it was bought with.
+        let mut proof = json!({ "hash": normal(hash)?, "count": 0, "shown": hash });
         for (key, name) in [("payer", PAYER), ("signature", SIGNATURE)] {
             if let Some(text) = only(headers, name)? {
                 proof[key] = json!(text);
