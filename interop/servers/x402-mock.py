@@ -59,7 +59,7 @@ async def settled(event, _depends):
 
 @app.hook(SettleFailedEvent)
 async def not_settled(event, _depends):
-    print(f"not settled: {event.error_message}", file=sys.stderr, flush=True)
+    print(f"not settled: {' '.join(str(event.error_message).split())}", file=sys.stderr, flush=True)
 
 
 serve(app, "pypi:x402-mock", "x402-mock")
