@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use groat_core::books::{Purchase, PurchaseState};
 use groat_core::policy::Spent;
-use groat_core::{Fault, Network, Timestamp};
+use groat_core::{Fault, Network, Offer, Timestamp};
 use groat_store::{Entry, Journal};
 
 const PAGE: usize = 512;
@@ -58,7 +58,7 @@ struct Sums {
     /// Millionths of a dollar by UTC day and host name.
     spent: BTreeMap<(u64, String), u64>,
     /// Who was paid last by a host on a network, and when.
-    payees: BTreeMap<(String, Network), (Timestamp, String)>,
+    payees: BTreeMap<(String, Network, bool), (Timestamp, String)>,
 }
 
 impl Past {
@@ -144,7 +144,8 @@ impl Sums {
         if matches!(purchase.state, PurchaseState::Planned | PurchaseState::Signed(_)) {
             return;
         }
-        let payee = self.payees.entry((purchase.host.clone(), purchase.network.clone())).or_default();
+        let payee = (purchase.host.clone(), purchase.network.clone(), is_token(&purchase.asset));
+        let payee = self.payees.entry(payee).or_default();
         if purchase.planned_at >= payee.0 {
             *payee = (purchase.planned_at, purchase.pay_to.clone());
         }
@@ -174,11 +175,18 @@ impl View {
             .map(|((_, name), n)| (name.as_str(), *n))
     }
 
-    /// Who was paid last by this host (and port) on this network, after the pin was last taken away.
-    pub(crate) fn payee(&self, host: &str, network: &Network, forgotten: Option<Timestamp>) -> Option<&str> {
-        let (at, account) = self.sums.payees.get(&(host.to_owned(), network.clone()))?;
+    /// Who was paid last by this host (and port) on this network, after the pin was last taken away. In a chain's own coin
+    /// that may be another account than in tokens: a contract that passes it on.
+    pub(crate) fn payee(&self, host: &str, offer: &Offer, forgotten: Option<Timestamp>) -> Option<&str> {
+        let place = (host.to_owned(), offer.network.clone(), is_token(&offer.asset));
+        let (at, account) = self.sums.payees.get(&place)?;
         forgotten.is_none_or(|forgotten| *at > forgotten).then_some(account)
     }
+}
+
+/// Whether an asset is a contract, not the coin of its chain.
+fn is_token(asset: &str) -> bool {
+    asset.starts_with("0x")
 }
 
 /// A host without its port.

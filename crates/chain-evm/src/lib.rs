@@ -13,7 +13,7 @@ mod gas_key;
 mod rpc;
 mod transaction;
 
-pub use by_hash::{ByHashEvm, MadeLog, NATIVE, PAYMENT_MADE, service_terms};
+pub use by_hash::{ByHashEvm, MadeLog, NATIVE, PAYMENT_MADE, Purse, service_terms};
 pub use chain::{Chain, ChainLimits, ChainOptions, Simulate};
 #[doc(hidden)]
 pub use exact::fuzzing;

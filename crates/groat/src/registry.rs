@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use groat_chain_evm::{ByHashEvm, Chain, ExactEvm};
+use groat_chain_evm::{ByHashEvm, Chain, ExactEvm, Purse};
 use groat_core::Timestamp;
 use groat_core::ports::{Clock, Mechanism, Observer, Payer, Settler};
 use groat_wire::Dialects;
@@ -18,9 +18,9 @@ pub(crate) fn mechanisms() -> Vec<Arc<dyn Mechanism>> {
     vec![Arc::new(ExactEvm::offline()), Arc::new(ByHashEvm::offline())]
 }
 
-/// Every scheme, for buyers.
-pub(crate) fn payers() -> Vec<Arc<dyn Payer>> {
-    vec![Arc::new(ExactEvm::offline())]
+/// Every scheme, for buyers; those who send transactions send them to these chains.
+pub(crate) fn payers(evm: Vec<Chain>, purse: Purse) -> Vec<Arc<dyn Payer>> {
+    vec![Arc::new(ExactEvm::offline()), Arc::new(ByHashEvm::buying(evm, purse))]
 }
 
 /// Every scheme, for facilitators on these chains.

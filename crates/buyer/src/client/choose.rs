@@ -147,7 +147,7 @@ impl Client {
             return Decision::Deny(Denial::Host(host));
         }
         let forgotten = self.buyer.options.payees_forgotten.get(&host).copied();
-        let before = view.payee(&host, &offer.network, forgotten);
+        let before = view.payee(&host, offer, forgotten);
         let ask = PayAsk {
             private_way: private_way(url),
             network: offer.network.clone(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use groat_core::books::{Purchase, PurchaseEvent, SignedPayment};
-use groat_core::{Fault, Reason, Receipt, Timestamp};
+use groat_core::{Failure, Fault, Reason, Receipt, Timestamp};
 use groat_failpoints::reach;
 use groat_store::{Applied, Entry};
 use groat_wire::token::Given;
@@ -29,6 +29,7 @@ impl Client {
         self.buyer.dialects.write_payment(&signed.payment, request.headers_mut())?;
         let order = self.order(&signed)?;
         let entry = self.note(entry, PurchaseEvent::Send).await?;
+        let entry = self.publish(entry, &signed).await?;
         let deadline = Instant::now() + self.buyer.options.patience;
         let mut resends = 0;
         loop {
@@ -69,6 +70,33 @@ impl Client {
                     }
                     resends += 1;
                 }
+            }
+        }
+    }
+
+    /// Makes the payment happen, where that is the payer's part. It is written down, so whatever breaks here is taken up by
+    /// the next call, with the same transaction.
+    async fn publish(
+        &self,
+        entry: Entry<Purchase>,
+        signed: &SignedPayment,
+    ) -> Result<Entry<Purchase>, BuyError> {
+        let Some(payer) = self.payer(&signed.offer) else { return Ok(entry) };
+        match payer.publish(&signed.payment).await {
+            Ok(()) => Ok(entry),
+            Err(Failure::Refused(refusal)) => {
+                let reason = refusal.reason.clone();
+                self.note(entry, PurchaseEvent::Refuse(reason.clone())).await?;
+                let message = "the transaction was mined and moved nothing".to_owned();
+                Err(BuyError::Refused { reason, id: signed.id, status: 402, message, retry_after_s: 0 })
+            }
+            Err(Failure::Fault(fault)) => {
+                tracing::warn!(payment = %signed.id, %fault, "the transaction is not known to be in a block");
+                Err(BuyError::Pending {
+                    id: signed.id,
+                    transaction: None,
+                    retry_after_s: fault.retry_after_s(),
+                })
             }
         }
     }

@@ -48,7 +48,7 @@ pub enum KeyError {
 
 /// The kinds of typed data that this signer knows the consequences of. Whatever else comes this way is not signed
 /// (threat row Y19).
-const SIGNABLE: [&str; 1] = ["TransferWithAuthorization"];
+const SIGNABLE: [&str; 2] = ["TransferWithAuthorization", "Transaction"];
 
 impl LocalSigner {
     /// A key that nobody has seen.

@@ -10,6 +10,7 @@
 mod binding;
 mod event;
 mod observe;
+mod payer;
 
 use groat_core::key::KeyKind;
 use groat_core::offer::{Ask, Currency};
@@ -21,6 +22,7 @@ use serde_json::{Map, Value, json};
 use crate::{Chain, account, assets};
 
 pub use event::{MadeLog, PAYMENT_MADE};
+pub use payer::Purse;
 
 /// The scheme.
 pub(crate) const SCHEME: &str = "transaction";
@@ -35,17 +37,24 @@ const COUNT_MAX: u64 = 64;
 #[derive(Debug, Clone, Default)]
 pub struct ByHashEvm {
     chains: Vec<Chain>,
+    purse: Purse,
+    nonces: payer::Nonces,
 }
 
 impl ByHashEvm {
-    /// For sellers and buyers.
+    /// For sellers.
     pub fn offline() -> Self {
         Self::default()
     }
 
     /// For facilitators on these chains.
     pub fn on(chains: Vec<Chain>) -> Self {
-        Self { chains }
+        Self { chains, ..Self::default() }
+    }
+
+    /// For buyers, who send their transactions to the nodes of these chains.
+    pub fn buying(chains: Vec<Chain>, purse: Purse) -> Self {
+        Self { chains, purse, ..Self::default() }
     }
 }
 
@@ -170,8 +179,12 @@ impl Mechanism for ByHashEvm {
     }
 
     fn token(&self, network: &Network, asset: &str) -> Option<Token> {
+        if asset == NATIVE {
+            let rate = self.purse.coins.iter().find(|(of, _)| of == network).map(|(_, rate)| *rate);
+            return Some(Token { symbol: "coin", decimals: 18, unit_usd_micros: rate });
+        }
         let known = assets::find(network, account::parse(asset)?)?;
-        Some(Token { symbol: &known.symbol, decimals: known.decimals, dollar: true })
+        Some(Token { symbol: &known.symbol, decimals: known.decimals, unit_usd_micros: Some(Token::DOLLAR) })
     }
 }
 

@@ -122,7 +122,7 @@ impl Mechanism for ExactEvm {
 
     fn token(&self, network: &Network, asset: &str) -> Option<Token> {
         let known = assets::find(network, account::parse(asset)?)?;
-        Some(Token { symbol: &known.symbol, decimals: known.decimals, dollar: true })
+        Some(Token { symbol: &known.symbol, decimals: known.decimals, unit_usd_micros: Some(Token::DOLLAR) })
     }
 }
 

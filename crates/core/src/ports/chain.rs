@@ -50,22 +50,18 @@ pub struct Token {
     pub symbol: &'static str,
     /// Decimals of its atomic unit.
     pub decimals: u8,
-    /// Whether one whole unit counts as one dollar in prices and budgets.
-    pub dollar: bool,
+    /// What one whole unit counts for in prices and budgets, in millionths of a dollar; `None` when nobody has said.
+    pub unit_usd_micros: Option<u64>,
 }
 
 impl Token {
-    /// The value of `amount` in millionths of a dollar, rounded up; `None` when the token is not a dollar.
+    /// The value of one dollar, in millionths of one.
+    pub const DOLLAR: u64 = 1_000_000;
+
+    /// The value of `amount` in millionths of a dollar, rounded up; `None` when the value of the token is unknown.
     pub fn usd_micros(&self, amount: Amount) -> Option<u64> {
-        if !self.dollar {
-            return None;
-        }
-        let power = |exponent: u8| U256::from(10).checked_pow(U256::from(exponent));
-        let units = amount.as_u256();
-        let micros = match self.decimals.checked_sub(6) {
-            None => units.checked_mul(power(6 - self.decimals)?)?,
-            Some(finer) => units.div_ceil(power(finer)?),
-        };
+        let unit = U256::from(10).checked_pow(U256::from(self.decimals))?;
+        let micros = amount.as_u256().checked_mul(U256::from(self.unit_usd_micros?))?.div_ceil(unit);
         micros.try_into().ok()
     }
 }
@@ -75,6 +71,12 @@ impl Token {
 pub trait Payer: Mechanism {
     /// A signed payment for the offer, with its key; `timeout_s` bounds how long it stays good.
     async fn pay(&self, request: PayRequest<'_>, signer: &dyn Signer) -> Result<Payment, SignError>;
+
+    /// Makes a payment happen that a seller only looks at, after it has been written down. Safe to repeat. A refusal says
+    /// that it certainly came to nothing; a fault, that nobody knows.
+    async fn publish(&self, _payment: &Payment) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 pub use self::payer::PayRequest;
@@ -270,12 +272,18 @@ mod tests {
     #[test]
     fn y07_m05_the_value_of_a_token_follows_our_decimals_and_rounds_up() {
         let value = |decimals, units| {
-            Token { symbol: "T", decimals, dollar: true }.usd_micros(Amount::from_units(units))
+            Token { symbol: "T", decimals, unit_usd_micros: Some(Token::DOLLAR) }
+                .usd_micros(Amount::from_units(units))
         };
         assert_eq!(value(6, 10_000), Some(10_000));
         assert_eq!(value(18, 10_000_000_000_000_001), Some(10_001));
         assert_eq!(value(2, 1), Some(10_000));
         assert_eq!(value(6, u128::MAX), None);
-        assert_eq!(Token { symbol: "T", decimals: 6, dollar: false }.usd_micros(Amount::from_units(1)), None);
+        let of_coin = |rate| Token { symbol: "T", decimals: 18, unit_usd_micros: rate };
+        assert_eq!(of_coin(None).usd_micros(Amount::from_units(1)), None);
+        // A coin at $2,500.
+        let coin = of_coin(Some(2_500 * Token::DOLLAR));
+        assert_eq!(coin.usd_micros(Amount::from_units(4_000_000_000_000)), Some(10_000));
+        assert_eq!(coin.usd_micros(Amount::from_units(4_000_000_000_001)), Some(10_001));
     }
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, bail, ensure};
 use base64::Engine as _;
 use clap::Args;
 use groat_buyer::{Buyer, Client, DenyAll, LocalSigner};
+use groat_chain_evm::Purse;
 use groat_core::ports::Store;
 use groat_core::{Amount, Receipt};
 use groat_devchain::Mining;
@@ -59,7 +60,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<std::process::ExitCo
             signer: signer.clone(),
             policy: Default::default(),
             store: Arc::clone(&store),
-            payers: registry::payers(),
+            payers: registry::payers(Vec::new(), Purse::default()),
             dialects,
             clock: registry::clock(),
             approver: Arc::new(DenyAll),

@@ -1,5 +1,6 @@
 //! `groat pay`: curl that pays.
 
+mod own;
 mod show;
 
 use std::fs::File;
@@ -65,6 +66,8 @@ pub(crate) struct Options {
     /// Allow payments over plain http to other machines
     #[arg(long)]
     plain_http: bool,
+    #[command(flatten)]
+    own: own::Flags,
     /// Key to pay with
     #[arg(long, value_name = "NAME", default_value = "main")]
     wallet: String,
@@ -126,7 +129,7 @@ fn client(options: &Options, data: &DataDir) -> anyhow::Result<Client> {
         signer: Arc::new(signer),
         policy,
         store: Arc::new(SqliteStore::open_shared(&data.file("purchases.db")?)?),
-        payers: registry::payers(),
+        payers: options.own.payers()?,
         dialects: registry::dialects(),
         clock: registry::clock(),
         approver: Arc::new(DenyAll),

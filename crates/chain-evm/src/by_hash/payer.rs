@@ -1,0 +1,258 @@
+//! The buyer's half: a transaction of one's own, signed and written down before it is sent.
+//!
+//! Whom a 402 names is not believed: a service is paid through a payment manager that the buyer knows, at the price that
+//! its registry says. The signed bytes lie in the payment, for the journal; sellers are shown only the hash.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
+use alloy_eips::eip2718::Encodable2718;
+use alloy_primitives::{Address, Bytes, Signature, TxKind, U64, U256};
+use alloy_sol_types::{SolCall, sol};
+use async_trait::async_trait;
+use groat_core::ports::{PayRequest, Payer, SignError, Signer, TypedIntent};
+use groat_core::{Failure, Fault, Network, Offer, Payment, Reason, Refusal};
+use serde_json::json;
+use tokio::sync::Mutex;
+use tokio::time::{Duration, Instant};
+
+use super::{ByHashEvm, NATIVE, Proof};
+use crate::rpc::Call;
+use crate::{Chain, account, transaction};
+
+sol! {
+    interface PaymentManager {
+        function payPerUse(uint256 serviceId) external payable;
+        function serviceRegistry() external view returns (address);
+    }
+
+    interface ServiceRegistry {
+        struct Service {
+            uint256 id;
+            address provider;
+            string name;
+            string description;
+            string endpoint;
+            string category;
+            uint256 pricePerCall;
+            bool isActive;
+            uint256 createdAt;
+        }
+        function getServiceDetails(uint256 serviceId) external view returns (Service);
+    }
+
+    interface Erc20 {
+        function transfer(address to, uint256 value) external returns (bool);
+    }
+}
+
+/// What a buyer allows of payments by transaction.
+#[derive(Debug, Clone, Default)]
+pub struct Purse {
+    /// Payment managers that may be paid through.
+    pub managers: Vec<(Network, Address)>,
+    /// What one whole coin of a chain counts for, in millionths of a dollar.
+    pub coins: Vec<(Network, u64)>,
+    /// Whether payees may be paid directly, without a manager.
+    pub direct: bool,
+}
+
+/// Account nonces that were given out here: two payments must not get one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Nonces(Arc<Mutex<HashMap<(Network, Address), u64>>>);
+
+/// How long a transaction is waited for when it was sent.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+#[async_trait]
+impl Payer for ByHashEvm {
+    async fn pay(&self, request: PayRequest<'_>, signer: &dyn Signer) -> Result<Payment, SignError> {
+        let offer = request.offer;
+        let unpayable = |what: String| SignError::Offer(what);
+        let chain = self.chains.iter().find(|chain| *chain.network() == offer.network);
+        let chain = chain.ok_or_else(|| {
+            unpayable(format!("no node of {} is known: name one with --rpc", offer.network))
+        })?;
+        let from = account::parse(&signer.account())
+            .ok_or_else(|| unpayable("the signer is not an EVM account".to_owned()))?;
+        let asked = |fault: Fault| SignError::Unavailable(fault.to_string());
+        let planned = self.planned(chain, offer).await?;
+        let call =
+            Call { from: Some(from), to: planned.to, input: planned.input.clone(), gas: None, price: None };
+        let mut call =
+            serde_json::to_value(&call).map_err(|_| unpayable("cannot be asked for".to_owned()))?;
+        call["value"] = json!(planned.value);
+        let gas = chain.rpc().try_ask::<_, U64>("eth_estimateGas", (call,)).await.map_err(asked)?;
+        let gas =
+            gas.map_err(|refusal| unpayable(format!("the chain would refuse it: {}", refusal.message)))?;
+        let fees = chain.fees().await.map_err(asked)?;
+        // From here to the signature nobody else gets a nonce.
+        let mut nonces = self.nonces.0.lock().await;
+        let given = nonces.entry((offer.network.clone(), from)).or_default();
+        let pending: U64 =
+            chain.rpc().ask("eth_getTransactionCount", (from, "pending")).await.map_err(asked)?;
+        let nonce = pending.to::<u64>().max(*given);
+        let gas = gas.to::<u64>().saturating_add(gas.to::<u64>() / 4);
+        let unsigned = TxEip1559 {
+            to: TxKind::Call(planned.to),
+            value: planned.value,
+            ..transaction::call(chain.chain_id(), nonce, gas, fees, planned.to, planned.input)
+        };
+        let intent = TypedIntent {
+            sentence: planned.sentence,
+            typed_data: readable(&unsigned),
+            digest: unsigned.signature_hash().0,
+        };
+        let signature = signer.sign(&intent).await?;
+        let signature = Signature::from_raw(&signature)
+            .map_err(|_| SignError::Unavailable("the signer gave no signature of an account".to_owned()))?;
+        let envelope = TxEnvelope::Eip1559(unsigned.into_signed(signature));
+        *given = nonce + 1;
+        Ok(Payment {
+            dialect: request.dialect.clone(),
+            scheme: offer.scheme.clone(),
+            network: offer.network.clone(),
+            proof: json!({ "hash": envelope.tx_hash(), "count": 0, "raw": Bytes::from(envelope.encoded_2718()) }),
+            accepted: None,
+            resource: None,
+            extensions: Default::default(),
+        })
+    }
+
+    /// Sends the transaction and waits until it is in a block.
+    async fn publish(&self, payment: &Payment) -> Result<(), Failure> {
+        let Proof { hash, .. } = Proof::read(&payment.proof)?;
+        let chain = self.chains.iter().find(|chain| *chain.network() == payment.network);
+        let chain = chain.ok_or_else(|| Fault::unavailable("chain", "no node is set for this payment"))?;
+        let deadline = Instant::now() + WAIT_MAX;
+        loop {
+            let head = chain.newest();
+            if let Some(receipt) = chain.rpc().receipt(hash).await? {
+                let failed =
+                    || Refusal { transaction: Some(hash.to_string()), ..Reason::TransactionFailed.into() };
+                return if receipt.status.to::<bool>() { Ok(()) } else { Err(failed().into()) };
+            }
+            // What the node has already is sent again at no cost.
+            let raw = payment.proof.get("raw").and_then(|raw| raw.as_str()).ok_or(Reason::InvalidPayload)?;
+            chain.send(raw).await?;
+            if Instant::now() > deadline {
+                return Err(Fault::Pending { transaction: Some(hash.to_string()) }.into());
+            }
+            chain.wait_block(head, Duration::from_secs(1)).await;
+        }
+    }
+}
+
+/// What a signer is shown.
+fn readable(transaction: &TxEip1559) -> serde_json::Value {
+    json!({
+        "primaryType": "Transaction",
+        "message": {
+            "chainId": transaction.chain_id,
+            "nonce": transaction.nonce,
+            "to": transaction.to,
+            "value": transaction.value.to_string(),
+            "gas": transaction.gas_limit,
+            "maxFeePerGas": transaction.max_fee_per_gas.to_string(),
+            "maxPriorityFeePerGas": transaction.max_priority_fee_per_gas.to_string(),
+            "input": transaction.input,
+        },
+    })
+}
+
+/// A transaction that pays an offer.
+struct Planned {
+    to: Address,
+    value: U256,
+    input: Bytes,
+    sentence: String,
+}
+
+impl ByHashEvm {
+    /// How an offer is paid, when the buyer's own knowledge agrees with it.
+    async fn planned(&self, chain: &Chain, offer: &Offer) -> Result<Planned, SignError> {
+        let unpayable = |what: String| SignError::Offer(what);
+        let pay_to =
+            account::parse(&offer.pay_to).ok_or_else(|| unpayable("the payee is no account".to_owned()))?;
+        let value = offer.amount.as_u256();
+        let service = offer.extra.get("serviceId").and_then(|id| id.as_str()).filter(|id| *id != "0");
+        let is_manager = self.purse.managers.contains(&(offer.network.clone(), pay_to));
+        let network = offer.network.known().map_or(offer.network.as_str(), |known| known.name);
+        match service {
+            Some(service) if is_manager && offer.asset == NATIVE => {
+                let id: U256 =
+                    service.parse().map_err(|_| unpayable("the service has no number".to_owned()))?;
+                self.compare_price(chain, pay_to, id, value).await?;
+                Ok(Planned {
+                    to: pay_to,
+                    value,
+                    input: PaymentManager::payPerUseCall { serviceId: id }.abi_encode().into(),
+                    sentence: format!(
+                        "pay {} of the coin of {network} for service {service} through {pay_to}",
+                        offer.amount.to_decimal(18)
+                    ),
+                })
+            }
+            Some(_) if !self.purse.direct => Err(unpayable(format!(
+                "{pay_to} is not a payment manager that this wallet knows: name it with --payment-manager if you trust it"
+            ))),
+            None if !self.purse.direct => Err(unpayable(
+                "the payee wants to be paid directly, which this wallet does not do".to_owned(),
+            )),
+            _ if offer.asset == NATIVE => Ok(Planned {
+                to: pay_to,
+                value,
+                input: Bytes::new(),
+                sentence: format!(
+                    "send {} of the coin of {network} to {pay_to}",
+                    offer.amount.to_decimal(18)
+                ),
+            }),
+            _ => {
+                let token = account::parse(&offer.asset)
+                    .ok_or_else(|| unpayable("the token is no contract".to_owned()))?;
+                Ok(Planned {
+                    to: token,
+                    value: U256::ZERO,
+                    input: Erc20::transferCall { to: pay_to, value }.abi_encode().into(),
+                    sentence: format!("send {} units of {token} on {network} to {pay_to}", offer.amount),
+                })
+            }
+        }
+    }
+
+    /// The registry knows the price; a seller who asks for another is not paid.
+    async fn compare_price(
+        &self,
+        chain: &Chain,
+        manager: Address,
+        service: U256,
+        asked: U256,
+    ) -> Result<(), SignError> {
+        let call = |to: Address, input: Vec<u8>| async move {
+            let call = Call { from: None, to, input: input.into(), gas: None, price: None };
+            let answer =
+                chain.rpc().call(&call).await.map_err(|fault| SignError::Unavailable(fault.to_string()))?;
+            answer.map_err(|reverted| {
+                SignError::Offer(format!("the registry does not know the service: {reverted}"))
+            })
+        };
+        let odd = |_| SignError::Offer(format!("{manager} does not answer as a payment manager"));
+        let registry = call(manager, PaymentManager::serviceRegistryCall {}.abi_encode()).await?;
+        let registry = PaymentManager::serviceRegistryCall::abi_decode_returns(&registry).map_err(odd)?;
+        let details = ServiceRegistry::getServiceDetailsCall { serviceId: service }.abi_encode();
+        let details = call(registry, details).await?;
+        let details = ServiceRegistry::getServiceDetailsCall::abi_decode_returns(&details).map_err(odd)?;
+        if !details.isActive {
+            return Err(SignError::Offer(format!("service {service} is not active in its registry")));
+        }
+        if details.pricePerCall != asked {
+            return Err(SignError::Offer(format!(
+                "the seller asks {asked} wei for service {service}, and its registry says {}",
+                details.pricePerCall
+            )));
+        }
+        Ok(())
+    }
+}
