@@ -29,7 +29,7 @@ impl Client {
         self.buyer.dialects.write_payment(&signed.payment, request.headers_mut())?;
         let order = self.order(&signed)?;
         let entry = self.note(entry, PurchaseEvent::Send).await?;
-        let entry = self.publish(entry, &signed).await?;
+        let (entry, own) = self.publish(entry, &signed).await?;
         let deadline = Instant::now() + self.buyer.options.patience;
         let mut resends = 0;
         loop {
@@ -39,6 +39,7 @@ impl Client {
             reach("KP18");
             match self.judge(answer).await {
                 Verdict::Bought(receipt, mut response) => {
+                    let receipt = receipt.or(own);
                     if order.is_some() {
                         let given = self.given(&signed, *response).await?;
                         self.keep_given(&mut request, &given).await;
@@ -80,10 +81,10 @@ impl Client {
         &self,
         entry: Entry<Purchase>,
         signed: &SignedPayment,
-    ) -> Result<Entry<Purchase>, BuyError> {
-        let Some(payer) = self.payer(&signed.offer) else { return Ok(entry) };
+    ) -> Result<(Entry<Purchase>, Option<Receipt>), BuyError> {
+        let Some(payer) = self.payer(&signed.offer) else { return Ok((entry, None)) };
         match payer.publish(&signed.payment).await {
-            Ok(()) => Ok(entry),
+            Ok(own) => Ok((entry, own)),
             Err(Failure::Refused(refusal)) => {
                 let reason = refusal.reason.clone();
                 self.note(entry, PurchaseEvent::Refuse(reason.clone())).await?;

@@ -11,8 +11,9 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, Bytes, Signature, TxKind, U64, U256};
 use alloy_sol_types::{SolCall, sol};
 use async_trait::async_trait;
+use groat_core::payment::ReceiptOutcome;
 use groat_core::ports::{PayRequest, Payer, SignError, Signer, TypedIntent};
-use groat_core::{Failure, Fault, Network, Offer, Payment, Reason, Refusal};
+use groat_core::{Failure, Fault, Network, Offer, Payment, Reason, Receipt, Refusal};
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::{Duration, Instant};
@@ -121,7 +122,7 @@ impl Payer for ByHashEvm {
     }
 
     /// Sends the transaction and waits until it is in a block.
-    async fn publish(&self, payment: &Payment) -> Result<(), Failure> {
+    async fn publish(&self, payment: &Payment) -> Result<Option<Receipt>, Failure> {
         let Proof { hash, .. } = Proof::read(&payment.proof)?;
         let chain = self.chains.iter().find(|chain| *chain.network() == payment.network);
         let chain = chain.ok_or_else(|| Fault::unavailable("chain", "no node is set for this payment"))?;
@@ -131,7 +132,14 @@ impl Payer for ByHashEvm {
             if let Some(receipt) = chain.rpc().receipt(hash).await? {
                 let failed =
                     || Refusal { transaction: Some(hash.to_string()), ..Reason::TransactionFailed.into() };
-                return if receipt.status.to::<bool>() { Ok(()) } else { Err(failed().into()) };
+                let own = Receipt {
+                    outcome: ReceiptOutcome::Settled,
+                    network: payment.network.clone(),
+                    transaction: Some(hash.to_string()),
+                    payer: receipt.from.map(account::text),
+                    amount: None,
+                };
+                return if receipt.status.to::<bool>() { Ok(Some(own)) } else { Err(failed().into()) };
             }
             // What the node has already is sent again at no cost.
             let raw = payment.proof.get("raw").and_then(|raw| raw.as_str()).ok_or(Reason::InvalidPayload)?;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::books::{Attempt, Mined, Settled, Settlement};
 use crate::offer::Offer;
 use crate::verified::Claim;
-use crate::{Amount, Depth, Failure, Fault, Network, Payment, PaymentKey, Reason, Terms, Timestamp};
+use crate::{Amount, Depth, Failure, Fault, Network, Payment, PaymentKey, Reason, Receipt, Terms, Timestamp};
 
 /// One scheme on one chain family, without any input or output.
 pub trait Mechanism: Send + Sync {
@@ -73,9 +73,9 @@ pub trait Payer: Mechanism {
     async fn pay(&self, request: PayRequest<'_>, signer: &dyn Signer) -> Result<Payment, SignError>;
 
     /// Makes a payment happen that a seller only looks at, after it has been written down. Safe to repeat. A refusal says
-    /// that it certainly came to nothing; a fault, that nobody knows.
-    async fn publish(&self, _payment: &Payment) -> Result<(), Failure> {
-        Ok(())
+    /// that it certainly came to nothing; a fault, that nobody knows. The receipt is what the payer itself has seen.
+    async fn publish(&self, _payment: &Payment) -> Result<Option<Receipt>, Failure> {
+        Ok(None)
     }
 }
 

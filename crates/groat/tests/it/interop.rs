@@ -1,6 +1,5 @@
 //! Unmodified official clients, servers and facilitators, each with ours. Needs what `interop/setup.sh` installs.
 
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -11,6 +10,11 @@ use crate::processes::{Running, dev, groat, interop, rpc, text};
 const BUYER_KEY: &str = "0x7777777777777777777777777777777777777777777777777777777777777777";
 const BUYER: &str = "0xAe72A48c1a36bd18Af168541c53037965d26e4A8";
 const FACILITATOR_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+/// x402-mock is paid at the account that settles.
+const TOKENS_KEY: &str = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a";
+const SELLER_OF_TOKENS: &str = "0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC";
+/// The event of a token that moved.
+const TRANSFER: &str = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef";
 const PAY_TO: &str = "0x90F79bf6EB2c4f870365E785982E1f101E93b906";
 
 /// A script of `interop/` with the interpreter that has its packages.
@@ -18,14 +22,32 @@ fn peer(script: &str) -> Command {
     let folder = interop();
     let program = match script {
         _ if script.ends_with(".mjs") => "node".into(),
+        _ if script.ends_with(".sh") => "bash".into(),
         _ if script.contains("mock") => folder.join(".venv-mock/bin/python"),
         _ if script.contains("-v1") => folder.join(".venv-v1/bin/python"),
         _ => folder.join(".venv-v2/bin/python"),
     };
     let mut command = Command::new(program);
-    command.arg(folder.join(script)).current_dir(folder).env("STOP_WITH_STDIN", "1");
+    command.arg(folder.join(script)).current_dir(&folder).env("STOP_WITH_STDIN", "1");
+    let signs = folder.join(".venv-mock/bin/python");
+    command.env("SIGN", format!("{} sign-permit.py", signs.display())).env("PAYMENT_MANAGER", MANAGER);
     command
 }
+
+/// The dialect that an official client or server speaks, as our buyer calls it.
+fn dialect_of(script: &str) -> &'static str {
+    match script {
+        _ if script.contains("agentxpay") => "agentxpay",
+        _ if script.contains("mock") || script.contains("header-only") => "token",
+        _ if script.contains("-v1") => "x402-v1",
+        _ => "x402-v2",
+    }
+}
+
+/// Clients of the other dialects.
+const OTHERS: [&str; 3] = ["clients/x402-mock.py", "header-only.sh", "clients/agentxpay.mjs"];
+/// Where the sample universe has the payment manager.
+const MANAGER: &str = "0xa9E4700000000000000000000000000000000002";
 
 const CLIENTS: [&str; 4] = [
     "clients/x402-fetch-v2.mjs",
@@ -36,6 +58,7 @@ const CLIENTS: [&str; 4] = [
 
 struct Row {
     buyer: String,
+    dialect: &'static str,
     seller: String,
     facilitator: String,
     request: &'static str,
@@ -83,6 +106,7 @@ impl Matrix {
         };
         self.rows.push(Row {
             buyer,
+            dialect: dialect_of(script),
             seller: seller.into(),
             facilitator: facilitator.into(),
             request,
@@ -91,11 +115,24 @@ impl Matrix {
     }
 
     /// Our client asks for something.
-    fn our_buyer(&mut self, data: &Path, seller: &str, facilitator: &str, url: &str, request: &'static str) {
+    fn our_buyer(
+        &mut self,
+        dialect: &'static str,
+        seller: &str,
+        facilitator: &str,
+        url: &str,
+        request: &'static str,
+    ) {
         let (method, path) = request.split_once(' ').unwrap();
         let url = format!("{url}{path}");
-        let mut command = groat(data);
-        command.args(["pay", "--wallet", "dev", "--json", "-X", method, &url]);
+        // A wallet that has never been here: it has no pass, and remembers no payee.
+        let data = tempfile::tempdir().unwrap();
+        let mut command = groat(data.path());
+        command.env("GROAT_PRIVATE_KEY", BUYER_KEY);
+        command.args(["pay", "--json", "--dialect", dialect, "-X", method, &url]);
+        let chain = format!("eip155:84532={}", self.universe.said("chain"));
+        let manager = format!("eip155:84532={MANAGER}");
+        command.args(["--rpc", &chain, "--payment-manager", &manager, "--coin-price", "eip155:84532=$2500"]);
         if method == "POST" {
             command.args(["-H", "content-type: application/json", "-d", r#"{"cups":1}"#]);
         }
@@ -104,10 +141,13 @@ impl Matrix {
         let answer: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| json!({ "error": stderr }));
         let outcome = match answer["payment"]["transaction"].as_str() {
             Some(transaction) if answer["status"] == 200 => self.on_chain(transaction),
+            // This seller says nothing of transactions.
+            None if answer["status"] == 200 && seller.contains("x402-mock") => self.paid_to(SELLER_OF_TOKENS),
             _ => Err(answer.to_string()),
         };
         self.rows.push(Row {
             buyer: ours(),
+            dialect,
             seller: seller.into(),
             facilitator: facilitator.into(),
             request,
@@ -123,6 +163,24 @@ impl Matrix {
         } else {
             Err(format!("{transaction} is not on the chain"))
         }
+    }
+}
+
+impl Matrix {
+    /// The newest transfer of the dollar to an account, looked for until it is there: some settle after they have sold.
+    fn paid_to(&self, account: &str) -> Result<String, String> {
+        let topic = format!("0x{:0>64}", account[2..].to_lowercase());
+        let filter = json!([{ "fromBlock": "0x0", "topics": [TRANSFER, null, topic] }]);
+        for _ in 0..200 {
+            let logs = rpc(&self.universe.said("chain"), "eth_getLogs", &filter);
+            if let Some(transaction) =
+                logs.as_array().and_then(|logs| logs.last()?["transactionHash"].as_str())
+            {
+                return self.on_chain(transaction);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        Err("no money has moved".to_owned())
     }
 }
 
@@ -144,6 +202,7 @@ fn every_official_peer_pays_and_is_paid() {
     let data = tempfile::tempdir().unwrap();
     let universe = dev(data.path());
     rpc(&universe.said("chain"), "dev_mintUsdc", &json!([BUYER, "10000000"]));
+    rpc(&universe.said("chain"), "anvil_setBalance", &json!([BUYER, "0x8ac7230489e80000"]));
     let (api, facilitator, chain) =
         (universe.said("api"), universe.said("facilitator"), universe.said("chain"));
     let mut matrix = Matrix { universe, rows: Vec::new() };
@@ -154,15 +213,30 @@ fn every_official_peer_pays_and_is_paid() {
         }
     }
     // One route that speaks every dialect.
-    for script in CLIENTS.into_iter().chain(["clients/x402-mock.py"]) {
+    for script in CLIENTS.into_iter().chain(OTHERS) {
         matrix.official_buyer(script, &ours(), &ours(), &api, "GET /forecast");
+    }
+    for dialect in ["x402-v2", "x402-v1", "token", "agentxpay"] {
+        matrix.our_buyer(dialect, &ours(), &ours(), &api, "GET /forecast");
+    }
+    let mock = Running::start(
+        peer("servers/x402-mock.py").envs([("RPC_URL", chain.as_str()), ("SIGNER_KEY", TOKENS_KEY)]),
+    );
+    matrix.our_buyer("token", &named(&mock), &named(&mock), &url(&mock), "GET /weather");
+    let mirror = Running::start(peer("servers/agentxpay-mirror.mjs").envs([
+        ("RPC_URL", chain.as_str()),
+        ("SERVICE_ID", "1"),
+        ("PRICE_WEI", "4000000000000"),
+    ]));
+    for request in ["GET /weather", "POST /order"] {
+        matrix.our_buyer("agentxpay", &named(&mirror), "none", &url(&mirror), request);
     }
     for script in ["servers/express-v2.mjs", "servers/fastapi-v2.py"] {
         let server = Running::start(
             peer(script).envs([("FACILITATOR_URL", facilitator.as_str()), ("PAY_TO", PAY_TO)]),
         );
         for request in ["GET /weather", "POST /order"] {
-            matrix.our_buyer(data.path(), &named(&server), &ours(), &url(&server), request);
+            matrix.our_buyer(dialect_of(script), &named(&server), &ours(), &url(&server), request);
             matrix.official_buyer(
                 "clients/x402-fetch-v2.mjs",
                 &named(&server),
@@ -197,17 +271,23 @@ fn every_official_peer_pays_and_is_paid() {
     let gate_url = gate.said("gate");
     let seller = format!("{} gate", ours());
     for request in ["GET /weather", "POST /order"] {
-        matrix.our_buyer(data.path(), &seller, &named(&theirs), &gate_url, request);
+        matrix.our_buyer("x402-v2", &seller, &named(&theirs), &gate_url, request);
         for script in CLIENTS {
             matrix.official_buyer(script, &seller, &named(&theirs), &gate_url, request);
         }
     }
 
-    println!("{:<22} {:<26} {:<26} {:<13} result", "buyer", "seller", "facilitator", "request");
+    println!(
+        "{:<22} {:<10} {:<26} {:<26} {:<13} result",
+        "buyer", "dialect", "seller", "facilitator", "request"
+    );
     for row in &matrix.rows {
         let result =
             row.outcome.as_ref().map_or_else(|error| format!("FAILED {error}"), |hash| format!("ok {hash}"));
-        println!("{:<22} {:<26} {:<26} {:<13} {result}", row.buyer, row.seller, row.facilitator, row.request);
+        println!(
+            "{:<22} {:<10} {:<26} {:<26} {:<13} {result}",
+            row.buyer, row.dialect, row.seller, row.facilitator, row.request
+        );
     }
     assert!(matrix.rows.iter().all(|row| row.outcome.is_ok()));
 }
