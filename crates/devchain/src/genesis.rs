@@ -14,6 +14,10 @@ sol! {
         function mint(address to, uint256 value) external;
         function balanceOf(address account) external view returns (uint256);
     }
+
+    interface Payments {
+        function initialize(address owner, address[] tokens, string[] symbols) external;
+    }
 }
 
 /// The ten accounts of the mnemonic "test test test test test test test test test test test junk".
@@ -48,6 +52,21 @@ const ARTIFACTS: &[(&str, &str)] = &[
     ("GasWallet", include_str!("../../../contracts/artifacts/GasWallet.json")),
     ("LiarWallet", include_str!("../../../contracts/artifacts/LiarWallet.json")),
     ("AlwaysWallet", include_str!("../../../contracts/artifacts/AlwaysWallet.json")),
+    ("X402Pay", include_str!("../../../contracts/artifacts/X402Pay.json")),
+    ("Erc1363Dollar", include_str!("../../../contracts/artifacts/Erc1363Dollar.json")),
+    ("Erc677Dollar", include_str!("../../../contracts/artifacts/Erc677Dollar.json")),
+    ("TetherDollar", include_str!("../../../contracts/artifacts/TetherDollar.json")),
+    ("WideDollar", include_str!("../../../contracts/artifacts/WideDollar.json")),
+    ("CallingDollar", include_str!("../../../contracts/artifacts/CallingDollar.json")),
+];
+/// The tokens that `X402Pay` takes, and the symbols that it calls them by; the first is its default.
+const TAKEN: [(&str, &str); 6] = [
+    ("Usdc", "USDC"),
+    ("Erc1363Dollar", "D1363"),
+    ("Erc677Dollar", "D677"),
+    ("TetherDollar", "USDT"),
+    ("WideDollar", "WIDE"),
+    ("CallingDollar", "CALLS"),
 ];
 const ADDRESSES: &str = include_str!("../../../contracts/addresses.json");
 
@@ -93,6 +112,7 @@ pub(crate) fn node(config: Config) -> Node {
         node.ledger.set_balance(account, U256::from(10_000) * U256::from(10).pow(U256::from(18)));
     }
     mint_usdc(&mut node, RICH[0], U256::from(1_000_000_000_000u64));
+    open_x402_pay(&mut node);
     node
 }
 
@@ -112,6 +132,17 @@ fn construct(node: &mut Node, address: Address, creation: Bytes) {
     node.ledger.commit(changes);
     node.ledger.set_code(address, code);
     node.ledger.set_nonce(address, 1);
+}
+
+/// What its deployer would do: the first account owns `X402Pay`, and it takes our tokens.
+fn open_x402_pay(node: &mut Node) {
+    let addresses: Value = serde_json::from_str(ADDRESSES).unwrap_or_default();
+    let address = |name: &str| addresses[name].as_str().and_then(|address| address.parse::<Address>().ok());
+    let Some(contract) = address("X402Pay") else { return };
+    let taken = TAKEN.iter().filter_map(|(name, symbol)| Some((address(name)?, (*symbol).to_owned())));
+    let (tokens, symbols) = taken.unzip();
+    let call = Payments::initializeCall { owner: RICH[0], tokens, symbols };
+    stage(node, Address::ZERO, contract, call.abi_encode().into());
 }
 
 /// Runs the token's own `mint`, outside of any block.

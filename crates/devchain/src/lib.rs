@@ -34,6 +34,8 @@ use chain::Node;
 pub const USDC: Address = address!("0x036CbD53842c5426634e7929541eC2318f3dCF7e");
 /// Multicall3, where it is on every chain.
 pub const MULTICALL3: Address = address!("0xcA11bde05977b3631167028862bE2a173976CA11");
+/// `X402Pay`, which settles payments of the profile `x402-pay/1`; the first well-known account owns it.
+pub const X402_PAY: Address = address!("0x7834303200000000000000000000000000000001");
 
 /// When transactions are put into blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

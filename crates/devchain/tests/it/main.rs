@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod agentxpay;
+mod want_pay;
 
 use alloy_primitives::{Address, U256, address};
 use groat_devchain::{ChainClock, Config, DevChain, Mining, USDC};
