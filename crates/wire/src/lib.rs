@@ -13,6 +13,7 @@ pub mod pass;
 mod receipt;
 pub mod token;
 mod version;
+pub mod want_pay;
 pub mod x402_v1;
 pub mod x402_v2;
 
