@@ -10,6 +10,7 @@ mod by_hash;
 mod chain;
 mod exact;
 mod gas_key;
+pub mod pay_proof;
 mod rpc;
 mod transaction;
 

@@ -127,7 +127,8 @@ impl Proof {
 }
 
 impl Signature {
-    fn classify(bytes: Bytes) -> Option<Self> {
+    /// By the bytes alone; `None` for an ERC-6492 wrapper that holds something else.
+    pub(crate) fn classify(bytes: Bytes) -> Option<Self> {
         if let Some(wrapped) = bytes.strip_suffix(&ERC6492_MAGIC) {
             let (factory, calldata, inner) =
                 <(Address, Bytes, Bytes) as alloy_sol_types::SolValue>::abi_decode_params(wrapped).ok()?;
