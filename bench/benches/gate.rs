@@ -115,6 +115,7 @@ async fn paid() -> Vec<HeaderMap> {
         resource: Default::default(),
         offers: vec![offer()],
         pass_at: None,
+        moment: None,
         error: String::new(),
         extensions: Default::default(),
     };

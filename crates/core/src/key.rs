@@ -14,8 +14,10 @@ pub enum KeyKind {
     Eip3009,
     /// Permit2 unordered nonces: owner (20), nonce (32).
     Permit2,
-    /// A transaction that has already paid: hash (32), log index (8).
+    /// A transaction that has already paid: hash (32), which of its payments (8).
     Transaction,
+    /// A request that is paid on chain by itself: seller (20), id of the request (text).
+    Request,
 }
 
 impl KeyKind {
@@ -24,6 +26,7 @@ impl KeyKind {
             Self::Eip3009 => "eip3009",
             Self::Permit2 => "permit2",
             Self::Transaction => "transaction",
+            Self::Request => "request",
         }
     }
 }

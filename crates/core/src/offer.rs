@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::payment::DialectId;
-use crate::{Amount, Network, Price};
+use crate::{Amount, Network, Price, Timestamp};
 
 /// What is for sale, as told to the buyer (x402 v2 `ResourceInfo`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -140,6 +140,17 @@ pub struct Currency {
     pub decimals: u8,
 }
 
+/// When and for which request a challenge is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    /// Now.
+    pub now: Timestamp,
+    /// Bytes that nobody can guess.
+    pub random: [u8; 16],
+    /// The method of the request.
+    pub method: String,
+}
+
 /// The 402: what is sold and how it may be paid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Challenge {
@@ -149,6 +160,8 @@ pub struct Challenge {
     pub offers: Vec<Offer>,
     /// Where a payment buys a pass for this resource instead of its answer: an absolute path of the same origin.
     pub pass_at: Option<String>,
+    /// The moment it is made for, where a dialect makes each one anew.
+    pub moment: Option<Moment>,
     /// Why there is a 402: a reason code or `Payment required`.
     pub error: String,
     /// Protocol extensions that the seller advertises; a buyer echoes them.

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use alloy_primitives::Address;
+use groat_chain_evm::pay_proof::PayProofEvm;
 use groat_chain_evm::{ByHashEvm, Chain, ExactEvm, Purse};
-use groat_core::Timestamp;
 use groat_core::ports::{Clock, Mechanism, Observer, Payer, Settler};
+use groat_core::{Network, Timestamp};
 use groat_wire::Dialects;
 
 /// Every language of payment.
@@ -13,14 +15,25 @@ pub(crate) fn dialects() -> Dialects {
     Dialects::standard()
 }
 
+/// Contracts that payments of requests go through, one a chain.
+pub(crate) type PayContracts = Vec<(Network, Address)>;
+
 /// Every scheme, for sellers.
-pub(crate) fn mechanisms() -> Vec<Arc<dyn Mechanism>> {
-    vec![Arc::new(ExactEvm::offline()), Arc::new(ByHashEvm::offline())]
+pub(crate) fn mechanisms(contracts: &PayContracts) -> Vec<Arc<dyn Mechanism>> {
+    vec![
+        Arc::new(ExactEvm::offline()),
+        Arc::new(ByHashEvm::offline()),
+        Arc::new(PayProofEvm::knowing(contracts.clone())),
+    ]
 }
 
 /// Every scheme, for buyers; those who send transactions send them to these chains.
-pub(crate) fn payers(evm: Vec<Chain>, purse: Purse) -> Vec<Arc<dyn Payer>> {
-    vec![Arc::new(ExactEvm::offline()), Arc::new(ByHashEvm::buying(evm, purse))]
+pub(crate) fn payers(evm: Vec<Chain>, purse: Purse, contracts: PayContracts) -> Vec<Arc<dyn Payer>> {
+    vec![
+        Arc::new(ExactEvm::offline()),
+        Arc::new(ByHashEvm::buying(evm.clone(), purse)),
+        Arc::new(PayProofEvm::knowing(contracts).on(evm)),
+    ]
 }
 
 /// Every scheme, for facilitators on these chains.
@@ -29,8 +42,8 @@ pub(crate) fn settlers(evm: Vec<Chain>) -> Vec<Arc<dyn Settler>> {
 }
 
 /// Every scheme whose payments are made without a facilitator, for facilitators on these chains.
-pub(crate) fn observers(evm: Vec<Chain>) -> Vec<Arc<dyn Observer>> {
-    vec![Arc::new(ByHashEvm::on(evm))]
+pub(crate) fn observers(evm: Vec<Chain>, contracts: PayContracts) -> Vec<Arc<dyn Observer>> {
+    vec![Arc::new(ByHashEvm::on(evm.clone())), Arc::new(PayProofEvm::knowing(contracts).on(evm))]
 }
 
 /// The machine's clock.

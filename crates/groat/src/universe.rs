@@ -7,8 +7,9 @@ use std::time::Duration;
 use alloy_primitives::{Address, U256, address};
 use anyhow::Context;
 use groat_chain_evm::{Chain, ChainOptions, GasKey, Rpc};
+use groat_core::Network;
 use groat_core::ports::{Facilitator, Store};
-use groat_devchain::{DevChain, Mining, Server};
+use groat_devchain::{DevChain, Mining, Server, X402_PAY};
 use groat_facilitator::http::{Ready, Service};
 use groat_facilitator::{Engine, EngineOptions};
 use groat_seller::Pay;
@@ -58,21 +59,23 @@ impl Universe {
 
         let evm = Chain::new(CHAIN_ID, Rpc::local(chain.transport()), vec![gas_key], ChainOptions::default());
         let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let contracts = vec![(Network::eip155(CHAIN_ID), X402_PAY)];
         let settlers = registry::settlers(vec![evm.clone()]);
-        let observers = registry::observers(vec![evm]);
+        let observers = registry::observers(vec![evm], contracts.clone());
         let options = EngineOptions { look_interval: Duration::from_millis(500), ..EngineOptions::default() };
         let engine: Arc<dyn Facilitator> =
             Arc::new(Engine::observing(settlers, observers, Arc::clone(&store), registry::clock(), options));
 
         let ready = Ready::default();
         ready.set(true);
-        let service = Service::new(Arc::clone(&engine), registry::mechanisms(), String::new, ready);
+        let service = Service::new(Arc::clone(&engine), registry::mechanisms(&contracts), String::new, ready);
         let listener = listen::bind(local(ports.facilitator), "the facilitator").await?;
         let facilitator = listen::spawn(listener, service.router())?;
 
         let pay = Pay::builder()
             .facilitator(engine)
-            .mechanisms(registry::mechanisms())
+            .mechanisms(registry::mechanisms(&contracts))
+            .dialects(economy::dialects(&format!("http://{}", facilitator.address()))?)
             .store(store)
             .clock(registry::clock())
             .network(&format!("eip155:{CHAIN_ID}"))
@@ -80,7 +83,7 @@ impl Universe {
             .token_path("/token")
             .build()?;
         let listener = listen::bind(local(ports.gate), "the sample API").await?;
-        let gate = listen::spawn(listener, sample::router(&pay, economy::terms(seller, forecast))?)?;
+        let gate = listen::spawn(listener, sample::router(&pay, economy::terms(seller, forecast)?)?)?;
 
         Ok(Self {
             chain_url: format!("http://{}", server.local_addr()),
@@ -119,14 +122,19 @@ pub(crate) fn random_key() -> anyhow::Result<GasKey> {
 mod economy {
     use alloy_primitives::{Address, U256};
     use alloy_sol_types::{SolCall, sol};
-    use anyhow::ensure;
+    use anyhow::{anyhow, ensure};
     use groat_chain_evm::{NATIVE, service_terms};
     use groat_core::offer::Ask;
-    use groat_core::{Amount, Network, Terms};
+    use groat_core::{Amount, Network, Price, Terms};
     use groat_devchain::DevChain;
     use groat_devchain::agentxpay::{PAYMENT_MANAGER, SERVICE_REGISTRY};
 
-    use super::CHAIN_ID;
+    use groat_wire::Dialects;
+    use groat_wire::want_pay::WantPay;
+    use groat_wire::want_pay::id::RequestKey;
+    use std::sync::Arc;
+
+    use super::{CHAIN_ID, registry};
 
     sol! {
         interface ServiceRegistry {
@@ -151,16 +159,32 @@ mod economy {
         Ok("1")
     }
 
-    /// The forecast, paid through the payment manager.
-    pub(super) fn terms(seller: Address, service: &str) -> Terms {
+    /// The forecast, paid through the payment manager, and as a request of its own.
+    pub(super) fn terms(seller: Address, service: &str) -> anyhow::Result<[Terms; 2]> {
         let extra = service_terms(service, &seller.to_checksum(None));
-        Terms {
+        let by_transaction = Terms {
             scheme: "transaction".into(),
             network: Network::eip155(CHAIN_ID),
             price: Ask::Units { asset: NATIVE.into(), amount: Amount::from_units(PRICE_WEI), extra },
             pay_to: PAYMENT_MANAGER.to_checksum(None),
             timeout_s: 900,
-        }
+        };
+        let by_proof = Terms {
+            scheme: groat_wire::want_pay::SCHEME.into(),
+            network: Network::eip155(CHAIN_ID),
+            price: Ask::Price(Price::parse("$0.01")?),
+            pay_to: seller.to_checksum(None),
+            timeout_s: 300,
+        };
+        Ok([by_transaction, by_proof])
+    }
+
+    /// Everything that is spoken; requests name this facilitator.
+    pub(super) fn dialects(facilitator: &str) -> anyhow::Result<Dialects> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|error| anyhow!("no randomness: {error}"))?;
+        let want_pay = WantPay::selling(RequestKey::new(&key)?, facilitator);
+        Ok(registry::dialects().with(Arc::new(want_pay)))
     }
 }
 
@@ -169,15 +193,15 @@ mod sample {
     use axum::routing::{get, post};
     use axum::{Json, Router};
     use groat_core::Terms;
-    use groat_seller::{ConfigError, Paid, PassTerms, Pay, PaymentService};
+    use groat_seller::{ConfigError, Paid, PassTerms, Pay, PaymentService, RouteBuilder};
     use serde_json::{Value, json};
 
-    pub(super) fn router(pay: &Pay, by_transaction: Terms) -> Result<Router, ConfigError> {
+    pub(super) fn router(pay: &Pay, more: [Terms; 2]) -> Result<Router, ConfigError> {
         let weather =
             pay.route().price("$0.01").description("The weather in one city").mime_type("application/json");
         let order = pay.route().price("$0.02").description("One coffee").mime_type("application/json");
         let terms = PassTerms { ttl_s: 60, scope: None, uses: None };
-        let forecast = pay.route().price("$0.01").ask(by_transaction).pass(terms);
+        let forecast = more.into_iter().fold(pay.route().price("$0.01").pass(terms), RouteBuilder::ask);
         let forecast = forecast.description("The weather of tomorrow").build()?;
         let service = PaymentService::new(pay).route("GET /forecast", &forecast)?;
         Ok(Router::new()

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use groat_core::offer::Moment;
 use groat_core::ports::{Clock, Facilitator, Mechanism, Store};
 use groat_core::{Confirmations, Network, Offer, Terms, Timestamp};
 use groat_wire::Dialects;
@@ -45,6 +46,18 @@ pub(crate) struct Shop {
 impl Shop {
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// What a challenge of these offers is made for, where each is another.
+    pub(crate) fn moment(&self, method: &http::Method, offers: &[Offer]) -> Option<Moment> {
+        if !self.dialects.are_momentary(offers) {
+            return None;
+        }
+        let mut random = [0; 16];
+        // Without randomness there is no request that nobody can guess, so there is none.
+        getrandom::fill(&mut random).ok()?;
+        let method = crate::gate::bought_as(method).to_string();
+        Some(Moment { now: self.now(), random, method })
     }
 
     /// This gate among those that share its book.

@@ -6,7 +6,7 @@ use groat_core::payment::DialectId;
 use groat_core::{Challenge, Offer, Payment, Reason, Receipt};
 use http::HeaderMap;
 
-use crate::{Asked, ChallengeParts, Dialect, WireError, agentxpay, token, x402_v1, x402_v2};
+use crate::{Asked, ChallengeParts, Dialect, WireError, agentxpay, token, want_pay, x402_v1, x402_v2};
 
 /// Header fields that carry payments. Whoever forwards a request takes them away: they are as good as money.
 pub static PAYMENT_HEADERS: Fields = Fields::new(|| fields_of(|dialect| dialect.payment_fields()));
@@ -49,11 +49,32 @@ impl Dialects {
     /// Everything we speak. A new dialect is one line here.
     pub fn all() -> Self {
         Self::new(vec![
-            Arc::new(x402_v2::V2),            //
-            Arc::new(x402_v1::V1::default()), //
-            Arc::new(token::Token),           //
-            Arc::new(agentxpay::AgentXPay),   //
+            Arc::new(x402_v2::V2),                  //
+            Arc::new(x402_v1::V1::default()),       //
+            Arc::new(token::Token),                 //
+            Arc::new(agentxpay::AgentXPay),         //
+            Arc::new(want_pay::WantPay::default()), //
         ])
+    }
+
+    /// The same, with this one in place of the one that has its name.
+    #[must_use]
+    pub fn with(mut self, dialect: Arc<dyn Dialect>) -> Self {
+        match self.dialects.iter_mut().find(|known| known.id() == dialect.id()) {
+            Some(known) => *known = dialect,
+            None => self.dialects.push(dialect),
+        }
+        self
+    }
+
+    /// Whether every 402 of these offers is another.
+    pub fn are_momentary(&self, offers: &[Offer]) -> bool {
+        self.iter().any(|dialect| dialect.is_momentary(offers))
+    }
+
+    /// Heeds what a request says of the ways that its sender can pay.
+    pub fn hear(&self, headers: &HeaderMap, challenge: &mut Challenge) {
+        self.iter().for_each(|dialect| dialect.hear(headers, challenge));
     }
 
     /// The dialect with this name.

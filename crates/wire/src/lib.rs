@@ -62,6 +62,15 @@ pub enum WireError {
 }
 
 impl WireError {
+    /// The code of a payment that cannot be read, in its dialect.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed { place: "pay", .. } => want_pay::Code::InvalidProof.as_str(),
+            Self::Ambiguous => "multiple_credentials",
+            _ => Reason::InvalidPayload.code(),
+        }
+    }
+
     pub(crate) fn malformed(place: &'static str, problem: impl Into<String>) -> Self {
         Self::Malformed { place, problem: problem.into() }
     }
@@ -96,6 +105,17 @@ pub trait Dialect: Send + Sync {
     /// Header fields of responses that are ours alone: challenges and receipts.
     fn response_fields(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// Whether every 402 of these offers is another: then it is made for a [`Moment`](groat_core::offer::Moment).
+    fn is_momentary(&self, offers: &[Offer]) -> bool {
+        let _ = offers;
+        false
+    }
+
+    /// Heeds what a request says of the ways that its sender can pay. A hint, never a promise.
+    fn hear(&self, headers: &HeaderMap, challenge: &mut Challenge) {
+        let _ = (headers, challenge);
     }
 
     /// Adds this dialect's half of a 402.

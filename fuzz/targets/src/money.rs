@@ -94,7 +94,7 @@ fn sums(amount: Amount, other: u8) {
 
 /// What a budget counts is never less than what is paid.
 fn valued(amount: Amount, decimals: u8) {
-    let micros = Token { symbol: "T", decimals, dollar: true }.usd_micros(amount);
+    let micros = Token { symbol: "T", decimals, unit_usd_micros: Some(Token::DOLLAR) }.usd_micros(amount);
     let exact = big(amount) * BigDecimal::new(BigInt::from(1), i64::from(decimals) - 6);
     let rounded = exact.with_scale_round(0, RoundingMode::Ceiling);
     let most = BigDecimal::from(u64::MAX);

@@ -56,6 +56,7 @@ pub fn challenge() -> Challenge {
         resource: Resource { url: "https://api.example.com/weather".into(), ..Resource::default() },
         offers: vec![offer("$0.01", "base-sepolia"), offer("$0.02", "base-sepolia"), offer("$0.01", "base")],
         pass_at: None,
+        moment: None,
         error: "Payment required".into(),
         extensions: Map::new(),
     }

@@ -72,6 +72,7 @@ impl Seller {
             },
             offers: vec![offer("$0.01")],
             pass_at: None,
+            moment: None,
             error: "payment required".into(),
             extensions: Default::default(),
         };

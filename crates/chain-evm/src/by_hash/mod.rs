@@ -22,7 +22,9 @@ use serde_json::{Map, Value, json};
 use crate::{Chain, account, assets};
 
 pub use event::{MadeLog, PAYMENT_MADE};
+pub(crate) use observe::find;
 pub use payer::Purse;
+pub(crate) use payer::{Nonces, Own, publish};
 
 /// The scheme.
 pub(crate) const SCHEME: &str = "transaction";
@@ -38,7 +40,7 @@ const COUNT_MAX: u64 = 64;
 pub struct ByHashEvm {
     chains: Vec<Chain>,
     purse: Purse,
-    nonces: payer::Nonces,
+    nonces: Nonces,
 }
 
 impl ByHashEvm {
@@ -93,7 +95,7 @@ impl Proof {
     }
 }
 
-fn parse_hash(text: &str) -> Option<alloy_primitives::B256> {
+pub(crate) fn parse_hash(text: &str) -> Option<alloy_primitives::B256> {
     let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?;
     let mut bytes = [0; 32];
     (digits.len() == 64).then_some(())?;

@@ -101,7 +101,7 @@ impl ByHashEvm {
 }
 
 /// The receipt, waited for. What is not in a block is pending, never refused.
-async fn find(chain: &Chain, hash: B256) -> Result<TxReceipt, Failure> {
+pub(crate) async fn find(chain: &Chain, hash: B256) -> Result<TxReceipt, Failure> {
     let begun = Instant::now();
     let mut is_known = false;
     loop {

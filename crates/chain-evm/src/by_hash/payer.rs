@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, Bytes, Signature, TxKind, U64, U256};
+use alloy_primitives::{Address, B256, Bytes, Signature, U64, U256};
 use alloy_sol_types::{SolCall, sol};
 use async_trait::async_trait;
 use groat_core::payment::ReceiptOutcome;
@@ -61,7 +61,7 @@ pub struct Purse {
 
 /// Account nonces that were given out here: two payments must not get one.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Nonces(Arc<Mutex<HashMap<(Network, Address), u64>>>);
+pub(crate) struct Nonces(Arc<Mutex<HashMap<(Network, Address), u64>>>);
 
 /// How long a transaction is waited for when it was sent.
 const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -77,44 +77,14 @@ impl Payer for ByHashEvm {
         })?;
         let from = account::parse(&signer.account())
             .ok_or_else(|| unpayable("the signer is not an EVM account".to_owned()))?;
-        let asked = |fault: Fault| SignError::Unavailable(fault.to_string());
-        let planned = self.planned(chain, offer).await?;
-        let call =
-            Call { from: Some(from), to: planned.to, input: planned.input.clone(), gas: None, price: None };
-        let mut call =
-            serde_json::to_value(&call).map_err(|_| unpayable("cannot be asked for".to_owned()))?;
-        call["value"] = json!(planned.value);
-        let gas = chain.rpc().try_ask::<_, U64>("eth_estimateGas", (call,)).await.map_err(asked)?;
-        let gas =
-            gas.map_err(|refusal| unpayable(format!("the chain would refuse it: {}", refusal.message)))?;
-        let fees = chain.fees().await.map_err(asked)?;
-        // From here to the signature nobody else gets a nonce.
-        let mut nonces = self.nonces.0.lock().await;
-        let given = nonces.entry((offer.network.clone(), from)).or_default();
-        let pending: U64 =
-            chain.rpc().ask("eth_getTransactionCount", (from, "pending")).await.map_err(asked)?;
-        let nonce = pending.to::<u64>().max(*given);
-        let gas = gas.to::<u64>().saturating_add(gas.to::<u64>() / 4);
-        let unsigned = TxEip1559 {
-            to: TxKind::Call(planned.to),
-            value: planned.value,
-            ..transaction::call(chain.chain_id(), nonce, gas, fees, planned.to, planned.input)
-        };
-        let intent = TypedIntent {
-            sentence: planned.sentence,
-            typed_data: readable(&unsigned),
-            digest: unsigned.signature_hash().0,
-        };
-        let signature = signer.sign(&intent).await?;
-        let signature = Signature::from_raw(&signature)
-            .map_err(|_| SignError::Unavailable("the signer gave no signature of an account".to_owned()))?;
-        let envelope = TxEnvelope::Eip1559(unsigned.into_signed(signature));
-        *given = nonce + 1;
+        let Planned { to, value, input, sentence } = self.planned(chain, offer).await?;
+        let own = Own { chain, from, to, value, input, gas: None, sentence };
+        let (hash, raw) = self.nonces.sign(own, signer).await?;
         Ok(Payment {
             dialect: request.dialect.clone(),
             scheme: offer.scheme.clone(),
             network: offer.network.clone(),
-            proof: json!({ "hash": envelope.tx_hash(), "count": 0, "raw": Bytes::from(envelope.encoded_2718()) }),
+            proof: json!({ "hash": hash, "count": 0, "raw": raw }),
             accepted: None,
             resource: None,
             extensions: Default::default(),
@@ -123,32 +93,96 @@ impl Payer for ByHashEvm {
 
     /// Sends the transaction and waits until it is in a block.
     async fn publish(&self, payment: &Payment) -> Result<Option<Receipt>, Failure> {
-        let Proof { hash, .. } = Proof::read(&payment.proof)?;
         let chain = self.chains.iter().find(|chain| *chain.network() == payment.network);
         let chain = chain.ok_or_else(|| Fault::unavailable("chain", "no node is set for this payment"))?;
-        let deadline = Instant::now() + WAIT_MAX;
-        loop {
-            let head = chain.newest();
-            if let Some(receipt) = chain.rpc().receipt(hash).await? {
-                let failed =
-                    || Refusal { transaction: Some(hash.to_string()), ..Reason::TransactionFailed.into() };
-                let own = Receipt {
-                    outcome: ReceiptOutcome::Settled,
-                    network: payment.network.clone(),
-                    transaction: Some(hash.to_string()),
-                    payer: receipt.from.map(account::text),
-                    amount: None,
-                };
-                return if receipt.status.to::<bool>() { Ok(Some(own)) } else { Err(failed().into()) };
+        publish(chain, payment).await
+    }
+}
+
+/// A transaction that a buyer is about to make.
+pub(crate) struct Own<'c> {
+    pub(crate) chain: &'c Chain,
+    pub(crate) from: Address,
+    pub(crate) to: Address,
+    pub(crate) value: U256,
+    pub(crate) input: Bytes,
+    /// Gas, where it cannot be estimated.
+    pub(crate) gas: Option<u64>,
+    /// What the signer is told.
+    pub(crate) sentence: String,
+}
+
+impl Nonces {
+    /// Signs a transaction with the next nonce of its account. Returns its hash and its bytes; nothing is sent.
+    pub(crate) async fn sign(&self, own: Own<'_>, signer: &dyn Signer) -> Result<(B256, Bytes), SignError> {
+        let Own { chain, from, to, value, input, gas, sentence } = own;
+        let unavailable = |fault: Fault| SignError::Unavailable(fault.to_string());
+        let gas = match gas {
+            Some(gas) => gas,
+            None => estimate(chain, from, to, value, &input).await?,
+        };
+        let fees = chain.fees().await.map_err(unavailable)?;
+        // From here to the signature nobody else gets a nonce.
+        let mut nonces = self.0.lock().await;
+        let given = nonces.entry((chain.network().clone(), from)).or_default();
+        let pending: U64 =
+            chain.rpc().ask("eth_getTransactionCount", (from, "pending")).await.map_err(unavailable)?;
+        let nonce = pending.to::<u64>().max(*given);
+        let unsigned =
+            TxEip1559 { value, ..transaction::call(chain.chain_id(), nonce, gas, fees, to, input) };
+        let digest = unsigned.signature_hash().0;
+        let intent = TypedIntent { sentence, typed_data: readable(&unsigned), digest };
+        let signature = signer.sign(&intent).await?;
+        let signature = Signature::from_raw(&signature)
+            .map_err(|_| SignError::Unavailable("the signer gave no signature of an account".to_owned()))?;
+        let envelope = TxEnvelope::Eip1559(unsigned.into_signed(signature));
+        *given = nonce + 1;
+        Ok((*envelope.tx_hash(), envelope.encoded_2718().into()))
+    }
+}
+
+async fn estimate(
+    chain: &Chain,
+    from: Address,
+    to: Address,
+    value: U256,
+    input: &Bytes,
+) -> Result<u64, SignError> {
+    let call = json!({ "from": from, "to": to, "data": input, "value": value });
+    let asked = chain.rpc().try_ask::<_, U64>("eth_estimateGas", (call,)).await;
+    let gas = asked.map_err(|fault| SignError::Unavailable(fault.to_string()))?;
+    let gas =
+        gas.map_err(|refusal| SignError::Offer(format!("the chain would refuse it: {}", refusal.message)))?;
+    // The state may be another when it is mined.
+    Ok(gas.to::<u64>().saturating_add(gas.to::<u64>() / 4))
+}
+
+/// Sends the transaction of a payment, `{hash, raw}` of its proof, and waits until it is in a block.
+pub(crate) async fn publish(chain: &Chain, payment: &Payment) -> Result<Option<Receipt>, Failure> {
+    let Proof { hash, .. } = Proof::read(&payment.proof)?;
+    let raw = payment.proof.get("raw").and_then(|raw| raw.as_str()).ok_or(Reason::InvalidPayload)?;
+    let deadline = Instant::now() + WAIT_MAX;
+    loop {
+        let head = chain.newest();
+        if let Some(receipt) = chain.rpc().receipt(hash).await? {
+            if !receipt.status.to::<bool>() {
+                let transaction = Some(hash.to_string());
+                return Err(Refusal { transaction, ..Reason::TransactionFailed.into() }.into());
             }
-            // What the node has already is sent again at no cost.
-            let raw = payment.proof.get("raw").and_then(|raw| raw.as_str()).ok_or(Reason::InvalidPayload)?;
-            chain.send(raw).await?;
-            if Instant::now() > deadline {
-                return Err(Fault::Pending { transaction: Some(hash.to_string()) }.into());
-            }
-            chain.wait_block(head, Duration::from_secs(1)).await;
+            return Ok(Some(Receipt {
+                outcome: ReceiptOutcome::Settled,
+                network: payment.network.clone(),
+                transaction: Some(hash.to_string()),
+                payer: receipt.from.map(account::text),
+                amount: None,
+            }));
         }
+        // What the node has already is sent again at no cost.
+        chain.send(raw).await?;
+        if Instant::now() > deadline {
+            return Err(Fault::Pending { transaction: Some(hash.to_string()) }.into());
+        }
+        chain.wait_block(head, Duration::from_secs(1)).await;
     }
 }
 

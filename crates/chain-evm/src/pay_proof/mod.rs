@@ -6,6 +6,9 @@
 //! replay key.
 
 pub mod digest;
+mod mechanism;
+mod observe;
+mod payer;
 mod recover;
 
 #[cfg(test)]
@@ -16,6 +19,8 @@ use alloy_primitives::{Address, B256, Bytes};
 use crate::account;
 use crate::exact::proof::Signature;
 use digest::{Claims, Signing};
+
+pub use mechanism::PayProofEvm;
 
 /// A proof whose claims fit its request.
 #[derive(Debug, Clone, Copy)]

@@ -60,7 +60,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<std::process::ExitCo
             signer: signer.clone(),
             policy: Default::default(),
             store: Arc::clone(&store),
-            payers: registry::payers(Vec::new(), Purse::default()),
+            payers: registry::payers(Vec::new(), Purse::default(), Vec::new()),
             dialects,
             clock: registry::clock(),
             approver: Arc::new(DenyAll),

@@ -123,7 +123,8 @@ async fn serve(options: Serve, data: &DataDir) -> anyhow::Result<std::process::E
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
     let ready = Ready::default();
     let facilitator: Arc<dyn Facilitator> = Arc::new(engine.clone());
-    let service = Service::new(facilitator, registry::mechanisms(), move || metrics.render(), ready.clone());
+    let service =
+        Service::new(facilitator, registry::mechanisms(&Vec::new()), move || metrics.render(), ready.clone());
     let service = service.callers(callers, &store, &registry::clock());
     let open = engine.recover().await.context("open payments cannot be taken up")?;
     sweep_engine(engine);
@@ -155,7 +156,8 @@ pub(crate) async fn engine(chains: &[Chain], store: Arc<dyn Store>) -> anyhow::R
     for chain in chains {
         chain.check_id().await.with_context(|| format!("the node of {}", chain.network()))?;
     }
-    let (settlers, observers) = (registry::settlers(chains.to_vec()), registry::observers(chains.to_vec()));
+    let (settlers, observers) =
+        (registry::settlers(chains.to_vec()), registry::observers(chains.to_vec(), Vec::new()));
     Ok(Engine::observing(settlers, observers, store, registry::clock(), EngineOptions::default()))
 }
 

@@ -105,7 +105,7 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     }
     let mut builder = Pay::builder()
         .facilitator(facilitator)
-        .mechanisms(registry::mechanisms())
+        .mechanisms(registry::mechanisms(&Vec::new()))
         .store(store)
         .clock(registry::clock())
         .network(network.as_str())
@@ -163,7 +163,7 @@ async fn facilitator(
 ) -> anyhow::Result<Arc<dyn Facilitator>> {
     let configured = config.gate.facilitator.as_ref().map(|url| url.get_ref());
     if let Some(url) = options.facilitator.as_ref().or(configured) {
-        let mechanisms = registry::mechanisms();
+        let mechanisms = registry::mechanisms(&Vec::new());
         return Ok(match facilitator_key(config, source)? {
             Some(key) => Arc::new(Remote::with_key(url, &key, mechanisms)?),
             None => Arc::new(Remote::new(url, mechanisms)?),

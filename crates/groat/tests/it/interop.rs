@@ -46,6 +46,8 @@ fn dialect_of(script: &str) -> &'static str {
 
 /// Clients of the other dialects.
 const OTHERS: [&str; 3] = ["clients/x402-mock.py", "header-only.sh", "clients/agentxpay.mjs"];
+/// Where the sample universe has the contract for payments of requests.
+const PAY_CONTRACT: &str = "0x7834303200000000000000000000000000000001";
 /// Where the sample universe has the payment manager.
 const MANAGER: &str = "0xa9E4700000000000000000000000000000000002";
 
@@ -133,6 +135,7 @@ impl Matrix {
         let chain = format!("eip155:84532={}", self.universe.said("chain"));
         let manager = format!("eip155:84532={MANAGER}");
         command.args(["--rpc", &chain, "--payment-manager", &manager, "--coin-price", "eip155:84532=$2500"]);
+        command.args(["--pay-contract", &format!("eip155:84532={PAY_CONTRACT}")]);
         if method == "POST" {
             command.args(["-H", "content-type: application/json", "-d", r#"{"cups":1}"#]);
         }
@@ -216,7 +219,7 @@ fn every_official_peer_pays_and_is_paid() {
     for script in CLIENTS.into_iter().chain(OTHERS) {
         matrix.official_buyer(script, &ours(), &ours(), &api, "GET /forecast");
     }
-    for dialect in ["x402-v2", "x402-v1", "token", "agentxpay"] {
+    for dialect in ["x402-v2", "x402-v1", "token", "agentxpay", "want-pay"] {
         matrix.our_buyer(dialect, &ours(), &ours(), &api, "GET /forecast");
     }
     let mock = Running::start(

@@ -153,6 +153,7 @@ pub(crate) fn field(payment: &Payment) -> String {
         resource: Default::default(),
         offers: vec![offer()],
         pass_at: None,
+        moment: None,
         error: String::new(),
         extensions: Default::default(),
     };

@@ -89,7 +89,7 @@ async fn decide(
     };
     let read = route.shop.dialects.read_payment(&parts.headers);
     if let (Ok(None), None, Pricing::Fixed(offers)) = (&read, not_good, &route.pricing) {
-        return Ok(unpaid(&route, &parts.method, &url, offers));
+        return Ok(unpaid(&route, &parts, &url, offers));
     }
     strip_request(&mut parts.headers);
     let view = || {
@@ -186,7 +186,14 @@ async fn let_through(
 }
 
 /// The challenge to an unpaid request: the cheapest answer there is, because anybody may ask for it.
-fn unpaid(route: &Route, method: &Method, url: &str, offers: &[Offer]) -> Response<Body> {
+fn unpaid(route: &Route, parts: &Parts, url: &str, offers: &[Offer]) -> Response<Body> {
+    let method = &parts.method;
+    let dialects = &route.shop.dialects;
+    if dialects.are_momentary(offers) {
+        let mut challenge = route.challenge(method, url, offers.to_vec());
+        dialects.hear(&parts.headers, &mut challenge);
+        return challenge::encode(dialects, StatusCode::PAYMENT_REQUIRED, &challenge, None).response();
+    }
     // Only where passes are sold does the method count.
     let asked = match route.sells_passes() {
         true => Cow::Owned(format!("{} {url}", passes::bought_as(method))),
@@ -386,6 +393,6 @@ pub(super) fn unreadable(route: &Route, challenge: &Challenge, error: &WireError
         WireError::TooLarge { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         WireError::Malformed { .. } | WireError::Ambiguous => StatusCode::BAD_REQUEST,
     };
-    let challenge = Challenge { error: Reason::InvalidPayload.code().to_owned(), ..challenge.clone() };
+    let challenge = Challenge { error: error.code().to_owned(), ..challenge.clone() };
     challenge::encode(&route.shop.dialects, status, &challenge, Some(&error.to_string()))
 }

@@ -71,8 +71,9 @@ impl Route {
                 description: self.description.clone(),
                 mime_type: self.mime_type.clone(),
             },
-            offers,
             pass_at: self.pass_at(method, url),
+            moment: self.shop.moment(method, &offers),
+            offers,
             error: UNPAID.to_owned(),
             extensions: self.extensions.clone(),
         }

@@ -40,7 +40,7 @@ pub(crate) use flights::Flights;
 pub(crate) use headers::{strip_request, strip_response};
 pub(crate) use money::is_dead;
 pub(crate) use order::{Wanted, buy_pass, quote};
-pub(crate) use passes::Passes;
+pub(crate) use passes::{Passes, bought_as};
 pub(crate) use presence::Presence;
 pub use recover::Recovered;
 pub(crate) use recover::recover;

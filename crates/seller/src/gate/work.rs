@@ -171,7 +171,11 @@ impl Work {
                 },
             }
             if !self.order.advance() {
-                return Err(self.order.desk.refused(&Reason::PaymentAlreadyUsed.into()));
+                return match (kept, refused) {
+                    (Some(held), _) => self.adopt(held).await,
+                    (None, Some(refusal)) => Err(self.order.desk.refused(&refusal)),
+                    (None, None) => Err(self.order.desk.refused(&Reason::PaymentAlreadyUsed.into())),
+                };
             }
         }
     }

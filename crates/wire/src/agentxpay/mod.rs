@@ -121,6 +121,7 @@ impl Dialect for AgentXPay {
             resource: Resource::default(),
             offers: vec![offer],
             pass_at: None,
+            moment: None,
             error: String::new(),
             extensions: Map::new(),
         }))

@@ -46,6 +46,7 @@ fn challenge(offers: Vec<Offer>) -> Challenge {
         },
         offers,
         pass_at: None,
+        moment: None,
         error: "Payment required".into(),
         extensions: Map::new(),
     }

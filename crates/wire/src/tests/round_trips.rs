@@ -82,7 +82,7 @@ prop_compose! {
         extensions in members(),
     ) -> Challenge {
         let url = format!("https://api.example.com/{path}");
-        Challenge { resource: Resource { url, description, mime_type }, offers, pass_at: None, error, extensions }
+        Challenge { resource: Resource { url, description, mime_type }, offers, pass_at: None, moment: None, error, extensions }
     }
 }
 

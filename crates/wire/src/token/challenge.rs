@@ -136,6 +136,7 @@ pub(super) fn read(body: &[u8]) -> Result<Option<Challenge>, WireError> {
         },
         offers,
         pass_at: Some(endpoint.to_owned()),
+        moment: None,
         error: told("reason"),
         extensions: Map::new(),
     }))

@@ -8,6 +8,7 @@
 mod account;
 mod canonical;
 pub mod decimal;
+mod dialect;
 pub mod id;
 pub mod lint;
 pub mod negotiation;
@@ -19,6 +20,8 @@ pub mod request;
 mod tests;
 
 use groat_core::Network;
+
+pub use dialect::{ID, SCHEME, WantPay};
 
 /// The name of the profile.
 pub const PROFILE: &str = "x402-pay/1";

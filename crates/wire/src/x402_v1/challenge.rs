@@ -77,6 +77,7 @@ pub(super) fn read(body: &[u8]) -> Result<Option<Challenge>, WireError> {
         resource,
         offers: entries.into_iter().map(|(offer, _)| offer).collect(),
         pass_at: None,
+        moment: None,
         error: told("error"),
         extensions: Map::new(),
     }))

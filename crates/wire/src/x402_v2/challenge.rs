@@ -57,6 +57,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Challenge, WireError> {
         resource: read_resource(&members)?,
         offers: offers.collect(),
         pass_at: None,
+        moment: None,
         error: members.text_or_none("error")?.unwrap_or_default().to_owned(),
         extensions: members.object_or_empty("extensions")?,
     })

@@ -21,6 +21,9 @@ pub(super) struct Flags {
     /// Contract that services may be paid through, for sellers who speak AgentXPay; may be repeated
     #[arg(long = "payment-manager", value_name = "NETWORK=ACCOUNT", value_delimiter = ',')]
     managers: Vec<String>,
+    /// Contract that requests may be paid through, for sellers who speak Want-Pay; may be repeated
+    #[arg(long = "pay-contract", value_name = "NETWORK=ACCOUNT", value_delimiter = ',')]
+    contracts: Vec<String>,
     /// What one coin of a chain counts for in your limits, as eip155:1='$2500'; may be repeated
     #[arg(long = "coin-price", value_name = "NETWORK=PRICE", value_delimiter = ',')]
     coins: Vec<String>,
@@ -41,18 +44,22 @@ impl Flags {
             chains.push(Chain::new(id, rpc, Vec::new(), ChainOptions::default()));
         }
         let mut purse = Purse { direct: self.direct, ..Purse::default() };
-        for (network, account) in pairs(&self.managers, "--payment-manager")? {
-            let account: Address = account
-                .parse()
-                .with_context(|| format!("--payment-manager: `{account}` is not an account"))?;
-            purse.managers.push((network, account));
-        }
+        purse.managers = accounts(&self.managers, "--payment-manager")?;
+        let contracts = accounts(&self.contracts, "--pay-contract")?;
         for (network, price) in pairs(&self.coins, "--coin-price")? {
             let micros = Price::parse(price).and_then(|price| price.to_units(6)).context("--coin-price")?;
             purse.coins.push((network, micros.to_string().parse().context("--coin-price is too large")?));
         }
-        Ok(registry::payers(chains, purse))
+        Ok(registry::payers(chains, purse, contracts))
     }
+}
+
+fn accounts(flags: &[String], name: &str) -> anyhow::Result<Vec<(Network, Address)>> {
+    let account = |(network, text): (Network, &str)| {
+        let account = text.parse().with_context(|| format!("{name}: `{text}` is not an account"))?;
+        Ok((network, account))
+    };
+    pairs(flags, name)?.into_iter().map(account).collect()
 }
 
 fn pairs<'f>(flags: &'f [String], name: &str) -> anyhow::Result<Vec<(Network, &'f str)>> {

@@ -80,8 +80,9 @@ fn tell_receipt(paid: &PaidWith, newline: bool) {
 }
 
 fn price_of(paid: &PaidWith) -> String {
-    let token =
-        registry::mechanisms().iter().find_map(|one| one.token(&paid.offer.network, &paid.offer.asset));
+    let token = registry::mechanisms(&Vec::new())
+        .iter()
+        .find_map(|one| one.token(&paid.offer.network, &paid.offer.asset));
     token.map_or_else(
         || format!("{} units of {}", paid.offer.amount, paid.offer.asset),
         |token| format!("{} {}", paid.offer.amount.to_decimal(token.decimals), token.symbol),
