@@ -34,6 +34,9 @@ const PAYER: &str = "x-payment-payer";
 const SIGNATURE: &str = "x-payment-signature";
 const SUBSCRIBER: &str = "x-subscription-address";
 
+/// The five fields of a 402.
+pub const CHALLENGE_FIELDS: [&str; 5] = [ADDRESS, AMOUNT, TOKEN, SERVICE, CHAIN];
+
 /// The chain that its client means when a 402 names none: Monad's test network.
 const CHAIN_DEFAULT: u64 = 10_143;
 /// How old a payment may be when it is shown; a 402 of this dialect does not say.
@@ -59,7 +62,7 @@ impl Dialect for AgentXPay {
     }
 
     fn response_fields(&self) -> &'static [&'static str] {
-        &[ADDRESS, AMOUNT, TOKEN, SERVICE, CHAIN]
+        &CHALLENGE_FIELDS
     }
 
     /// Five fields have room for one offer: the first.
