@@ -41,6 +41,9 @@ pub struct PaymentEvent {
     pub amount: Amount,
     /// Settled: the transaction that moved the money. Reverted: the one that had.
     pub transaction: Option<String>,
+    /// Settled: the block of that transaction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<u64>,
     /// Reverted for good: why. Without it the payment can still be settled.
     pub reason: Option<Reason>,
 }
@@ -56,12 +59,26 @@ impl EventKind {
 }
 
 impl PaymentEvent {
-    /// What a change is worth telling, as yet without a number.
+    /// What a change is worth telling although somebody has an answer, as yet without a number.
     pub fn of(before: &Settlement, after: &Settlement, at: Timestamp) -> Option<Self> {
         let kind = match (before.reverted, after.reverted) {
             (false, true) => EventKind::Reverted,
             (true, false) => EventKind::Settled,
             _ => return None,
+        };
+        Some(Self::new(kind, before, after, at))
+    }
+
+    /// The same for those who have no answer: also when it is settled for the first time.
+    pub fn of_every(before: &Settlement, after: &Settlement, at: Timestamp) -> Option<Self> {
+        let first = || (!before.told && after.told).then(|| Self::new(EventKind::Settled, before, after, at));
+        Self::of(before, after, at).or_else(first)
+    }
+
+    fn new(kind: EventKind, before: &Settlement, after: &Settlement, at: Timestamp) -> Self {
+        let block = match &after.state {
+            SettlementState::Settled(settled) => Some(settled.block),
+            _ => None,
         };
         let transaction = match (&after.state, &before.state) {
             (SettlementState::Settled(settled), _) => Some(settled.transaction.clone()),
@@ -72,7 +89,7 @@ impl PaymentEvent {
             SettlementState::Failed { reason, .. } => Some(reason.clone()),
             _ => None,
         };
-        Some(Self {
+        Self {
             number: 0,
             kind,
             at,
@@ -83,8 +100,9 @@ impl PaymentEvent {
             pay_to: after.pay_to.clone(),
             amount: after.amount,
             transaction,
+            block,
             reason,
-        })
+        }
     }
 
     /// The key of an event: in key order is in order.

@@ -4,6 +4,8 @@
 //! Each is a pure state machine; [`Aggregate::apply`] is the only way a state changes, and an event that does not fit
 //! is refused with `None` instead of being ignored.
 
+mod delivery;
+mod endpoint;
 mod event;
 mod gas_day;
 mod kept_pass;
@@ -13,6 +15,8 @@ mod sale;
 mod settlement;
 mod slot;
 
+pub use delivery::{Delivery, DeliveryEvent, DeliveryState, Subject, Tried};
+pub use endpoint::{EndpointState, WebhookEndpoint, WebhookEndpointEvent, WebhookSecret};
 pub use event::{EventKind, PaymentEvent};
 pub use gas_day::{GasDay, GasDayEvent};
 pub use kept_pass::{KeptPass, KeptPassEvent};
@@ -50,11 +54,15 @@ pub enum Book {
     Passes,
     /// Passes that a buyer was given, by a hash of method, origin and path.
     KeptPasses,
+    /// URLs that want to hear of the facilitator's payments, by id.
+    Endpoints,
+    /// What they are told: `endpoint/event`.
+    Deliveries,
 }
 
 impl Book {
     /// Every book, for stores that prepare one table for each.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Purchases,
         Self::Sales,
         Self::Settlements,
@@ -65,6 +73,8 @@ impl Book {
         Self::Budgets,
         Self::Passes,
         Self::KeptPasses,
+        Self::Endpoints,
+        Self::Deliveries,
     ];
 
     /// Its table name.
@@ -80,6 +90,8 @@ impl Book {
             Self::Budgets => "budgets",
             Self::Passes => "passes",
             Self::KeptPasses => "kept_passes",
+            Self::Endpoints => "webhook_endpoints",
+            Self::Deliveries => "webhook_deliveries",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Every short history of every book is walked: final states accept nothing, money never moves twice.
 
+mod webhooks;
+
 use serde_json::json;
 
 use super::*;
@@ -207,15 +209,18 @@ fn i7_whoever_was_told_that_it_is_settled_hears_every_change_of_that() {
     let mut reverted = 0;
     walk(&settlement(), &events, 7, &mut |at: &Settlement, path| {
         let mut before = settlement();
-        let mut heard = Vec::new();
+        let (mut heard, mut every) = (Vec::new(), Vec::new());
         for &index in path {
             let after = before.clone().apply(events[index].clone(), Timestamp(5)).unwrap();
+            every.extend(PaymentEvent::of_every(&before, &after, Timestamp(5)).map(|event| event.kind));
             if matches!(after.state, SettlementState::Settled(_)) && !before.told {
                 heard.push(EventKind::Settled);
             }
             heard.extend(PaymentEvent::of(&before, &after, Timestamp(5)).map(|event| event.kind));
             before = after;
         }
+        // Whoever has no answer hears the same from the events alone.
+        assert_eq!(every, heard, "{path:?}");
         // Its answer and the events together never say the same twice, and the last of them is true.
         assert!(heard.windows(2).all(|pair| pair[0] != pair[1]), "{path:?} {heard:?}");
         let expected = match &at.state {

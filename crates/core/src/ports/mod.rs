@@ -13,7 +13,7 @@ pub use facilitator::{Facilitator, Kind, PaymentStatus, Supported};
 pub use observer::{Observer, Seen};
 pub use store::{Expect, Record, Store, Write};
 
-use crate::Timestamp;
+use crate::{Fault, Timestamp};
 
 /// What time it is.
 pub trait Clock: Send + Sync {
@@ -24,5 +24,17 @@ pub trait Clock: Send + Sync {
 impl<F: Fn() -> Timestamp + Send + Sync> Clock for F {
     fn now(&self) -> Timestamp {
         self()
+    }
+}
+
+/// Bytes that nobody can guess.
+pub trait Random: Send + Sync {
+    /// Fills them all.
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), Fault>;
+}
+
+impl<F: Fn(&mut [u8]) -> Result<(), Fault> + Send + Sync> Random for F {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), Fault> {
+        self(bytes)
     }
 }

@@ -72,6 +72,8 @@ pub(super) fn sql(book: Book) -> &'static Sql {
         Book::Budgets => &const { sql!("budgets") },
         Book::Passes => &const { sql!("passes") },
         Book::KeptPasses => &const { sql!("kept_passes") },
+        Book::Endpoints => &const { sql!("webhook_endpoints") },
+        Book::Deliveries => &const { sql!("webhook_deliveries") },
     }
 }
 
