@@ -7,6 +7,7 @@ mod engine;
 pub mod http;
 mod remote;
 mod status;
+pub mod webhooks;
 
-pub use engine::{ChainNonces, Engine, EngineOptions, LaneStatus, ResumeError, Resumed};
+pub use engine::{Bell, ChainNonces, Engine, EngineOptions, LaneStatus, ResumeError, Resumed};
 pub use remote::{Carrier, Remote, RemoteError};

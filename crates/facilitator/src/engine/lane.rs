@@ -6,9 +6,7 @@
 
 use std::sync::Arc;
 
-use groat_core::books::{
-    Aggregate, Attempt, Book, PaymentEvent, Settlement, SettlementEvent, Slot, SlotState,
-};
+use groat_core::books::{Aggregate, Attempt, Book, Settlement, SettlementEvent, Slot, SlotState};
 use groat_core::ports::{Expect, Outcome, Place as NoncePlace, Settler, Write};
 use groat_core::{Failure, Fault, Network, PaymentId, Reason};
 use groat_failpoints::{pause, reach};
@@ -140,11 +138,10 @@ impl Engine {
             Some(Outcome::Reverted { .. }) | None => return Ok(Found::Nothing),
         };
         let Some(next) = settlement.clone().apply(event, self.now()) else { return Ok(Found::Nothing) };
-        let news = self.number(PaymentEvent::of(settlement, &next, self.now()).into_iter().collect()).await?;
-        let mut writes = vec![self.stage(*version, settlement, &next)];
-        writes.extend(news.writes(self));
-        if self.0.journal.commit(writes).await? {
-            news.tell();
+        let event = self.event(settlement, &next, self.now());
+        let writes = vec![self.stage(*version, settlement, &next)];
+        if let Some(news) = self.commit_with(writes, event.into_iter().collect()).await? {
+            news.tell(self);
             return Ok(Found::InBook(next.into()));
         }
         // Another instance was first, and its transaction is the one that was seen.
@@ -153,7 +150,7 @@ impl Engine {
             Some(record) if record.slot().is_some() || ended(&record).is_some() => {
                 Ok(Found::InBook(record.into()))
             }
-            // Or another event took the number: nothing is known against this payment.
+            // Or others took every number that was tried: nothing is known against this payment.
             _ => Err(Fault::unavailable("store", "too many write at once")),
         }
     }

@@ -39,6 +39,8 @@ use terms::{ended, same_terms};
 use watch::Watch;
 use watched::Watched;
 
+pub use news::Bell;
+pub(crate) use news::newest;
 pub use resume::{ChainNonces, LaneStatus, ResumeError, Resumed};
 
 /// How patient the engine is.

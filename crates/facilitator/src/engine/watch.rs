@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use groat_core::books::{
-    Aggregate, Attempt, Mined, PaymentEvent, Settled, Settlement, SettlementEvent, SettlementState, Slot,
-    SlotEvent, SlotState,
+    Aggregate, Attempt, Mined, Settled, Settlement, SettlementEvent, SettlementState, Slot, SlotEvent,
+    SlotState,
 };
 use groat_core::ports::{Look, Outcome, Place as NoncePlace, Replacement, Standing, Write};
 use groat_core::{Failure, Fault, PaymentId, Reason, Refusal};
@@ -186,19 +186,17 @@ impl Watch {
             next.gas = next.gas.saturating_add(share);
             let entry = Entry { version: *version, record: record.clone() };
             writes.push(self.engine.0.journal.stage(&entry, &next));
-            events.extend(PaymentEvent::of(record, &next, now));
+            events.extend(self.engine.event(record, &next, now));
             changed.push((Entry { version: version + 1, record: next }, reverted));
         }
         if writes.is_empty() {
             return self.tend(head).await;
         }
-        let news = self.engine.number(events).await?;
-        writes.extend(news.writes(&self.engine));
-        if !self.engine.0.journal.commit(writes).await? {
+        let Some(news) = self.engine.commit_with(writes, events).await? else {
             return self.reload().await;
-        }
+        };
         reach("KP13");
-        news.tell();
+        news.tell(&self.engine);
         if let Some(record) = slot {
             self.place = None;
             self.slot = Entry { version: self.slot.version + 1, record };
@@ -359,15 +357,13 @@ impl Watch {
             let Some(next) = record.clone().apply(SettlementEvent::Abandon, now) else { continue };
             let entry = Entry { version: *version, record: record.clone() };
             writes.push(self.engine.0.journal.stage(&entry, &next));
-            events.extend(PaymentEvent::of(record, &next, now));
+            events.extend(self.engine.event(record, &next, now));
             freed.push(Entry { version: version + 1, record: next });
         }
-        let news = self.engine.number(events).await?;
-        writes.extend(news.writes(&self.engine));
-        if !self.engine.0.journal.commit(writes).await? {
+        let Some(news) = self.engine.commit_with(writes, events).await? else {
             return self.reload().await;
-        }
-        news.tell();
+        };
+        news.tell(&self.engine);
         let signer = self.slot.record.signer.clone();
         tracing::error!(signer, slot = self.key, "somebody else uses this account: the signer is halted");
         metrics::counter!("groat_signers_halted_total").increment(1);

@@ -9,7 +9,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use groat_core::ports::{Clock, Store};
+use groat_core::ports::{Clock, Mechanism, Store};
 use groat_core::{Network, Reason, Refusal};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -38,6 +38,32 @@ pub struct Caller {
 impl Caller {
     /// With less no payment could be settled.
     pub const GAS_PER_DAY_MIN: u64 = super::budget::GAS_EACH;
+
+    /// Whether its key is good for payments of this token to this payee.
+    pub(crate) fn allows(
+        &self,
+        mechanisms: &[Arc<dyn Mechanism>],
+        network: &Network,
+        asset: &str,
+        pay_to: &str,
+    ) -> Result<(), Refusal> {
+        let lists = |list: &[String], account: &str| {
+            let mut speaking = mechanisms.iter().filter(|mechanism| mechanism.speaks(network));
+            list.is_empty()
+                || speaking.any(|mechanism| list.iter().any(|listed| mechanism.same_account(listed, account)))
+        };
+        let (reason, what) = if !self.networks.is_empty() && !self.networks.contains(network) {
+            (Reason::InvalidNetwork, "network")
+        } else if !lists(&self.assets, asset) {
+            (Reason::AssetNotAllowed, "token")
+        } else if !lists(&self.pay_to, pay_to) {
+            (Reason::PayToNotAllowed, "payee")
+        } else {
+            return Ok(());
+        };
+        let message = format!("the API key `{}` is not for this {what}: ask the operator", self.name);
+        Err(Refusal { message: Some(message), ..reason.into() })
+    }
 }
 
 /// A caller with what is left of its budget.
@@ -111,22 +137,12 @@ impl Admitted {
         asset: &str,
         pay_to: &str,
     ) -> Result<(), Refusal> {
-        let Some(caller) = self.0.as_ref().map(|known| &known.caller) else { return Ok(()) };
-        let lists = |list: &[String], account: &str| {
-            let mut speaking = service.mechanisms.iter().filter(|mechanism| mechanism.speaks(network));
-            list.is_empty()
-                || speaking.any(|mechanism| list.iter().any(|listed| mechanism.same_account(listed, account)))
-        };
-        let (reason, what) = if !caller.networks.is_empty() && !caller.networks.contains(network) {
-            (Reason::InvalidNetwork, "network")
-        } else if !lists(&caller.assets, asset) {
-            (Reason::AssetNotAllowed, "token")
-        } else if !lists(&caller.pay_to, pay_to) {
-            (Reason::PayToNotAllowed, "payee")
-        } else {
-            return Ok(());
-        };
-        let message = format!("the API key `{}` is not for this {what}: ask the operator", caller.name);
-        Err(Refusal { message: Some(message), ..reason.into() })
+        let Some(known) = &self.0 else { return Ok(()) };
+        known.caller.allows(&service.mechanisms, network, asset, pay_to)
+    }
+
+    /// The name of the caller; empty where nobody needs a key.
+    pub(super) fn name(&self) -> &str {
+        self.0.as_ref().map_or("", |known| &known.caller.name)
     }
 }

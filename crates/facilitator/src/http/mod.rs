@@ -1,7 +1,7 @@
 //! The facilitator over HTTP, as official clients expect it (x402 facilitator API) and a little more.
 //!
 //! `POST /verify`, `POST /settle`, `GET /supported`; `GET /payments/{id}` and `GET /payments?network&asset&from&nonce`;
-//! `GET /events`; `GET /livez`, `/readyz`, `/metrics`, `/openapi.json`. Negative verdicts are HTTP 200 with a reason; hostile input
+//! `GET /events`, `/v1/webhook_endpoints`; `GET /livez`, `/readyz`, `/metrics`, `/openapi.json`. Negative verdicts are HTTP 200 with a reason; hostile input
 //! is 400, 413 or 415; a missing key is 401; trouble of ours is 503 with `Retry-After`; nothing is ever 500.
 
 mod body;
@@ -10,6 +10,7 @@ mod callers;
 mod events;
 mod payments;
 mod verdicts;
+mod webhooks;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +25,8 @@ use groat_core::ports::{Clock, Facilitator, Mechanism, Store};
 use callers::{Admitted, Known};
 pub use callers::{Caller, digest};
 
+use crate::webhooks::Webhooks;
+
 /// What the service needs.
 #[derive(Clone)]
 pub struct Service {
@@ -32,6 +35,7 @@ pub struct Service {
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
     ready: Ready,
     callers: Arc<[Arc<Known>]>,
+    webhooks: Option<Webhooks>,
 }
 
 /// Whether payments can be taken; false until what a crash left open has been taken up.
@@ -58,7 +62,7 @@ impl Service {
         ready: Ready,
     ) -> Self {
         let (mechanisms, metrics) = (mechanisms.into(), Arc::new(metrics));
-        Self { facilitator, mechanisms, metrics, ready, callers: Arc::default() }
+        Self { facilitator, mechanisms, metrics, ready, callers: Arc::default(), webhooks: None }
     }
 
     /// Answers these callers only, except for what the service is and whether it is well. With none: everybody. Their
@@ -66,6 +70,11 @@ impl Service {
     pub fn callers(self, callers: Vec<Caller>, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Self {
         let known = callers.into_iter().map(|caller| Arc::new(Known::new(caller, store, clock)));
         Self { callers: known.collect(), ..self }
+    }
+
+    /// Lets callers have webhooks. They must be of the same callers.
+    pub fn webhooks(self, webhooks: Webhooks) -> Self {
+        Self { webhooks: Some(webhooks), ..self }
     }
 
     /// The routes.
@@ -77,6 +86,7 @@ impl Service {
             .route("/payments", get(payments::by_authorization))
             .route("/payments/{id}", get(payments::by_id))
             .route("/events", get(events::after))
+            .merge(webhooks::routes())
             .route("/livez", get(|| async { "ok\n" }))
             .route("/readyz", get(readyz))
             .route("/metrics", get(metrics))
