@@ -73,6 +73,9 @@ pub(crate) struct FacilitatorConfig {
     /// Who may ask; empty means everybody on this machine.
     #[serde(default)]
     pub(crate) api_keys: Vec<ApiKeyConfig>,
+    /// Whether webhooks may go to private addresses.
+    #[serde(default)]
+    pub(crate) webhooks_allow_private: bool,
 }
 
 /// `[[facilitator.api_keys]]`

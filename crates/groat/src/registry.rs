@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use alloy_primitives::Address;
 use groat_chain_evm::pay_proof::PayProofEvm;
 use groat_chain_evm::{ByHashEvm, Chain, ExactEvm, Purse};
-use groat_core::ports::{Clock, Mechanism, Observer, Payer, Settler};
-use groat_core::{Network, Timestamp};
+use groat_core::ports::{Clock, Mechanism, Observer, Payer, Random, Settler};
+use groat_core::{Fault, Network, Timestamp};
 use groat_wire::Dialects;
 
 /// Every language of payment.
@@ -49,4 +49,11 @@ pub(crate) fn observers(evm: Vec<Chain>, contracts: PayContracts) -> Vec<Arc<dyn
 /// The machine's clock.
 pub(crate) fn clock() -> Arc<dyn Clock> {
     Arc::new(|| Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())))
+}
+
+/// The machine's randomness.
+pub(crate) fn random() -> Arc<dyn Random> {
+    Arc::new(|bytes: &mut [u8]| {
+        getrandom::fill(bytes).map_err(|error| Fault::unavailable("randomness", error))
+    })
 }

@@ -114,7 +114,10 @@ impl Delivery {
     /// Where the delivery with this id lies, if it is one of this endpoint.
     pub fn key_of_id(endpoint: &str, id: &str) -> Option<String> {
         let rest = id.strip_prefix("msg_")?.strip_prefix(endpoint.trim_start_matches("we_"))?;
-        let subject = rest.strip_prefix('_')?;
+        // It came from outside, and becomes a key.
+        let subject = rest.strip_prefix('_').filter(|subject| {
+            (1..=64).contains(&subject.len()) && subject.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        })?;
         match subject.parse::<u64>() {
             Ok(number) => Some(format!("{endpoint}/{number:020}")),
             Err(_) => Some(format!("{endpoint}/{subject}")),

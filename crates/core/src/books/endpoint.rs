@@ -91,6 +91,12 @@ pub enum WebhookEndpointEvent {
 }
 
 impl WebhookEndpoint {
+    /// Whether a text that came from outside can be an id at all.
+    pub fn is_id(text: &str) -> bool {
+        let digits = text.strip_prefix("we_").unwrap_or_default();
+        digits.len() == 32 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    }
+
     /// What is signed with now, the newest first.
     pub fn secrets_at(&self, now: Timestamp) -> impl Iterator<Item = &str> {
         let good = self.secrets.iter().filter(move |secret| secret.ends_at.is_none_or(|end| now < end));

@@ -88,7 +88,8 @@ async fn create(owner: Owner, headers: HeaderMap, body: Body) -> Result<Response
         Some("v1a") => Scheme::V1a,
         Some(_) => return Err(unfit("signature is v1 (HMAC-SHA256) or v1a (Ed25519)")),
     };
-    let (types, stripe) = (kinds(wish.types)?, is_stripe(wish.compat.as_deref())?);
+    let types = kinds(&wish.types).map_err(unfit)?;
+    let stripe = is_stripe(wish.compat.as_deref()).map_err(unfit)?;
     let wish = Wish { url: wish.url, types, stripe, scheme };
     let (endpoint, secret) = owner.webhooks.create(&owner.name, wish).await.map_err(refused)?;
     Ok(json_body(StatusCode::CREATED, &with_secret(&endpoint, Some(secret))))
@@ -122,8 +123,8 @@ async fn change(
     }
     let change = Change {
         url: wish.url,
-        types: wish.types.map(kinds).transpose()?,
-        stripe: wish.compat.map(|compat| is_stripe(compat.as_deref())).transpose()?,
+        types: wish.types.map(|words| kinds(&words)).transpose().map_err(unfit)?,
+        stripe: wish.compat.map(|compat| is_stripe(compat.as_deref())).transpose().map_err(unfit)?,
         disabled: wish.disabled,
         rotate,
     };
@@ -206,20 +207,19 @@ async fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T
     })
 }
 
-fn kinds(words: Vec<String>) -> Result<Vec<EventKind>, Response> {
+fn kinds(words: &[String]) -> Result<Vec<EventKind>, &'static str> {
     let kinds: Option<Vec<_>> = words.iter().map(|word| kind_of(word)).collect();
-    let mut kinds =
-        kinds.ok_or_else(|| unfit("types are payment.settled and payment.reorged; none means both"))?;
+    let mut kinds = kinds.ok_or("types are payment.settled and payment.reorged; none means both")?;
     kinds.sort_by_key(|kind| word_of(*kind));
     kinds.dedup();
     Ok(kinds)
 }
 
-fn is_stripe(compat: Option<&str>) -> Result<bool, Response> {
+fn is_stripe(compat: Option<&str>) -> Result<bool, &'static str> {
     match compat {
         None => Ok(false),
         Some("stripe") => Ok(true),
-        Some(_) => Err(unfit("compat is stripe, or null")),
+        Some(_) => Err("compat is stripe, or null"),
     }
 }
 

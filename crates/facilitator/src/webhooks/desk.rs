@@ -255,6 +255,9 @@ impl Webhooks {
     }
 
     async fn mine(&self, owner: &str, id: &str) -> Result<Entry<WebhookEndpoint>, WebhookError> {
+        if !WebhookEndpoint::is_id(id) {
+            return Err(WebhookError::NotFound);
+        }
         let entry = self.0.endpoints.load(id).await?;
         entry
             .filter(|entry| entry.record.owner == owner && !entry.record.is_final())

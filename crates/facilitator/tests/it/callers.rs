@@ -57,7 +57,8 @@ async fn with_keys_set_only_capability_health_and_description_are_open() {
     let (_, _, description) = ask(server, "GET", "/openapi.json", &[]).await;
     let mut asked = 0;
     for (path, methods) in description["paths"].as_object().unwrap() {
-        let method = methods.as_object().unwrap().keys().next().unwrap().to_uppercase();
+        let mut methods = methods.as_object().unwrap().keys().filter(|key| *key != "parameters");
+        let method = methods.next().unwrap().to_uppercase();
         let (status, wanted, answer) = ask(server, &method, path, &[]).await;
         if ["/supported", "/livez", "/readyz"].contains(&path.as_str()) {
             assert_eq!(status, 200, "{path}");

@@ -23,4 +23,5 @@ mod signatures;
 mod tokens;
 mod verdicts;
 mod wallets;
+mod webhooks;
 mod world;

@@ -2,6 +2,7 @@
 
 mod key;
 mod lanes;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -57,6 +58,12 @@ struct Serve {
     chain: ChainFlags,
     #[command(flatten)]
     store: StoreFlag,
+    /// Let webhooks go to this machine and to private networks, there also without TLS; never to cloud metadata
+    ///
+    /// Callers have events sent to URLs of theirs with `POST /v1/webhook_endpoints`. Without this only https URLs on port
+    /// 443 or 8443 with an address on the open internet are sent to, or a caller could reach what only this machine can.
+    #[arg(long)]
+    webhooks_allow_private: bool,
     /// Tell where it listens in one JSON line
     #[arg(long)]
     json: bool,
@@ -120,14 +127,17 @@ async fn serve(options: Serve, data: &DataDir) -> anyhow::Result<std::process::E
     let networks: Vec<_> = chains.iter().map(|chain| chain.network().clone()).collect();
     let store = books.open(&networks).await?;
     let engine = engine(&chains, Arc::clone(&store)).await?;
+    let allow_private = options.webhooks_allow_private || config.facilitator.webhooks_allow_private;
+    let webhooks = webhooks::open(&engine, &store, &callers, allow_private).await?;
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
     let ready = Ready::default();
     let facilitator: Arc<dyn Facilitator> = Arc::new(engine.clone());
     let service =
         Service::new(facilitator, registry::mechanisms(&Vec::new()), move || metrics.render(), ready.clone());
-    let service = service.callers(callers, &store, &registry::clock());
+    let service = service.callers(callers, &store, &registry::clock()).webhooks(webhooks.clone());
     let open = engine.recover().await.context("open payments cannot be taken up")?;
     sweep_engine(engine);
+    tokio::spawn(webhooks.run());
     let listener = listen::bind(address, "the facilitator").await?;
     let serving = listen::spawn(listener, service.router())?;
     let address = serving.address();

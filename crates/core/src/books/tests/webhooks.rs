@@ -118,11 +118,19 @@ fn t17_an_id_says_which_delivery_it_is_and_of_whom() {
         assert_eq!(Delivery::key_of_id(&id, &delivery.id()), Some(delivery.key()));
         assert!(!delivery.id().contains('.'), "a dot ends the id in what is signed");
         assert_eq!(Delivery::key_of_id("we_1", &delivery.id()), None);
+        for wrong in ["\0", "/x", "", " ", &"1".repeat(65)] {
+            let wrong = format!("msg_{}_{wrong}", "0".repeat(32));
+            assert_eq!(Delivery::key_of_id(&id, &wrong), None, "{wrong:?}");
+        }
         assert!(delivery.key() > Delivery::all_of(&id));
         let is_test = matches!(delivery.subject, Subject::Test(_));
         assert_eq!(delivery.key() > Delivery::tests_of(&id), is_test);
         let text = serde_json::to_string(&delivery).unwrap();
         assert_eq!(serde_json::from_str::<Delivery>(&text).unwrap(), delivery);
+    }
+    assert!(WebhookEndpoint::is_id(&id));
+    for wrong in ["", "we_", "we_1", &id.to_uppercase(), &format!("{id}0"), &format!("{}\0", &id[..34])] {
+        assert!(!WebhookEndpoint::is_id(wrong), "{wrong:?}");
     }
     let text = serde_json::to_string(&endpoint()).unwrap();
     assert_eq!(serde_json::from_str::<WebhookEndpoint>(&text).unwrap(), endpoint());
