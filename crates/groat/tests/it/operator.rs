@@ -257,3 +257,51 @@ fn a_gate_does_not_wait_for_a_depth_that_its_facilitator_cannot_tell() {
     let ours = Running::start(ours.env("GROAT_SIGNER_KEYS", GAS_KEY));
     drop(Running::start(&mut gate(&ours.said("facilitator"), "3")));
 }
+
+#[test]
+fn t18_webhooks_go_to_private_addresses_only_when_the_operator_says_so() {
+    let data = tempfile::tempdir().unwrap();
+    let (world, shop) = (World::new(), Upstream::start());
+    let config = data.path().join("groat.toml");
+    let json = ["-H", "content-type: application/json"];
+    let wish = json!({ "url": format!("http://{}/hook", shop.address) }).to_string();
+    let create = |running: &Running| {
+        let url = format!("{}/v1/webhook_endpoints", running.said("facilitator"));
+        http(&url, &[&json[..], &["-d", &wish]].concat())
+    };
+    std::fs::write(&config, "").unwrap();
+    let running = Running::start(&mut facilitator(&world, data.path(), &config, "127.0.0.1:0"));
+    let (status, problem) = create(&running);
+    assert_eq!(status, 422, "{problem}");
+    assert!(problem.contains("url_not_allowed") && problem.contains("https"), "{problem}");
+    drop(running);
+    std::fs::write(&config, "[facilitator]\nwebhooks_allow_private = true\n").unwrap();
+    let log = data.path().join("log");
+    let running = logging(&mut facilitator(&world, data.path(), &config, "127.0.0.1:0"), &log);
+    let (status, made) = create(&running);
+    assert_eq!(status, 201, "{made}");
+    let made: Value = serde_json::from_str(&made).unwrap();
+    let answer = World::settle(&running.said("facilitator"), &world.payment);
+    assert_eq!(answer["success"], true, "{answer}");
+    let heard = (0..500).find_map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        shop.heads().into_iter().find(|head| head.starts_with("POST /hook "))
+    });
+    assert!(heard.unwrap().contains("webhook-signature: v1,"), "{:?}", shop.heads());
+    // The operator takes it back: what was written down stays unsent.
+    drop(running);
+    std::fs::write(&config, "").unwrap();
+    let running = logging(&mut facilitator(&world, data.path(), &config, "127.0.0.1:0"), &log);
+    World::settle(&running.said("facilitator"), &world.pay(9));
+    let path = format!("v1/webhook_endpoints/{}/deliveries", made["id"].as_str().unwrap());
+    let url = format!("{}/{path}", running.said("facilitator"));
+    let refused = (0..500).find_map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        Some(http(&url, &[]).1).filter(|page| page.contains("the URL is not allowed"))
+    });
+    assert!(refused.is_some(), "{:?}", http(&url, &[]));
+    assert_eq!(shop.heads().len(), 1);
+    let secret = made["secret"].as_str().unwrap();
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert!(!log.contains(secret) && !log.contains("whsec_"), "{log:.2000}");
+}

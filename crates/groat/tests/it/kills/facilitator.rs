@@ -7,7 +7,7 @@ use groat_pg_cluster::Cluster;
 use serde_json::{Value, json};
 
 use super::stage::{Books, Doomed, Stage, settle, until};
-use crate::processes::{Running, text};
+use crate::processes::{Running, http, text};
 use crate::world::World;
 
 /// What the chain is made to do until the death, and what it must have then: transactions in blocks, and waiting.
@@ -134,6 +134,42 @@ fn alone(stage: &Stage, asleep: &Doomed) -> (Option<Value>, Duration) {
     assert_eq!((other.status.code(), said.as_str()), (Some(20), ""), "another one starts on the same file");
     asleep.running.signal("CONT");
     (None, Duration::ZERO)
+}
+
+/// It dies when the settlement is in the book, and with it what a receiver has to hear.
+pub(super) fn t20(books: &Books<'_>) -> Duration {
+    let stage = Stage::new(books);
+    let facilitator = || {
+        let mut command = stage.facilitator();
+        command.arg("--webhooks-allow-private");
+        command
+    };
+    let before = stage.doomed(facilitator(), "KP13");
+    let (endpoints, json) = ("v1/webhook_endpoints", "content-type: application/json");
+    let wish = json!({ "url": format!("http://{}/hook", stage.upstream.address) }).to_string();
+    let url = format!("{}/{endpoints}", before.running.said("facilitator"));
+    let (status, made) = http(&url, &["-H", json, "-d", &wish]);
+    assert_eq!(status, 201, "{made}");
+    let caller = settle(&before.running, &stage.world.payment);
+    before.died();
+    assert_eq!(caller.join().unwrap().0, 0, "the caller lost its answer");
+    assert!(stage.upstream.heads().is_empty(), "{:?}", stage.upstream.heads());
+
+    let start = Instant::now();
+    let after = Running::start(&mut facilitator());
+    let heads = until("the webhook", || Some(stage.upstream.heads()).filter(|heads| !heads.is_empty()));
+    let took = start.elapsed();
+    let made: Value = serde_json::from_str(&made).unwrap();
+    let id = made["id"].as_str().unwrap();
+    let message = format!("webhook-id: msg_{}_1\r\n", id.trim_start_matches("we_"));
+    assert!(heads[0].starts_with("POST /hook ") && heads[0].contains(&message), "{}", heads[0]);
+    let listed = format!("{}/{endpoints}/{id}/deliveries", after.said("facilitator"));
+    until("its end", || http(&listed, &[]).1.contains("\"state\":\"delivered\"").then_some(()));
+    let answer = World::settle(&after.said("facilitator"), &stage.world.payment);
+    drop(after);
+    stage.check(&[hash(&answer)]);
+    assert_eq!(stage.upstream.heads().len(), 1, "told once");
+    took
 }
 
 pub(super) fn kp16(books: &Books<'_>) -> Duration {
