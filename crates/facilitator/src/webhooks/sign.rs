@@ -277,6 +277,30 @@ mod tests {
     }
 
     #[test]
+    fn t16_no_change_of_one_byte_is_believed() {
+        let receiver = Receiver::new([SECRET]).unwrap();
+        let fields = [MESSAGE.to_owned(), at(), GOOD.to_owned(), BODY.to_owned()];
+        let mut tried = 0;
+        for (field, index) in
+            (0..4).flat_map(|field| (0..fields[field].len()).map(move |index| (field, index)))
+        {
+            for other in *b" .,=0Az/+\x7f" {
+                let mut changed = fields.clone().map(String::into_bytes);
+                if std::mem::replace(&mut changed[field][index], other) == other {
+                    continue;
+                }
+                let [id, sent, signature, body] = changed;
+                let field = |name, value: Vec<u8>| Some((name, HeaderValue::from_bytes(&value).ok()?));
+                let headers = [field(ID, id), field(TIMESTAMP, sent), field(SIGNATURE, signature)];
+                let headers: HeaderMap = headers.into_iter().flatten().collect();
+                assert!(receiver.verify(&headers, &body, AT).is_err(), "{headers:?} {body:?}");
+                tried += 1;
+            }
+        }
+        assert!(tried > 700, "{tried}");
+    }
+
+    #[test]
     fn t17_a_message_is_good_for_five_minutes() {
         let receiver = Receiver::new([SECRET]).unwrap();
         let headers = headers(MESSAGE, &at(), GOOD);

@@ -330,6 +330,34 @@ async fn t17_forty_payments_reach_two_endpoints_each_once_and_may_be_asked_for_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn t20_two_facilitators_on_one_book_tell_of_every_settlement_once() {
+    let (world, shop) = (World::new(Mining::Instant), Shop::default());
+    let other = world.instance();
+    let address = shop.clone().open().await;
+    let office = Office::open(&world).await;
+    let (id, _) = office.endpoint(format!("http://{address}/hook")).await;
+    let _second = Office::open(&other).await;
+    let payer = world.payer(1);
+    let calls: Vec<_> = (1..=20)
+        .map(|nonce| {
+            let engine = if nonce % 2 == 0 { world.engine.clone() } else { other.engine.clone() };
+            let payment = payer.pay(nonce);
+            tokio::spawn(async move { engine.settle(&payment, &offer()).await })
+        })
+        .collect();
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+    let all = office.until(&id, |all| states(all) == ["delivered"; 20]).await;
+    let numbers: Vec<_> =
+        all.iter().map(|delivery| delivery["sequence"].as_str().unwrap().parse::<u32>().unwrap()).collect();
+    assert_eq!(numbers, (1..=20).collect::<Vec<_>>());
+    let payments: BTreeSet<_> =
+        shop.heard().iter().map(|(_, _, body)| body["data"]["paymentId"].to_string()).collect();
+    assert_eq!((payments.len(), shop.heard().len()), (20, 20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn t16_after_a_change_of_secrets_old_and_new_receivers_believe_a_test() {
     let world = World::new(Mining::Instant);
     let (shop, office) = (Shop::default(), Office::open(&world).await);
