@@ -43,6 +43,8 @@ enum Command {
     Devchain(commands::devchain::Options),
     /// Ask for a URL and pay for it when it costs something, within your limits
     Pay(commands::pay::Options),
+    /// Show every dialect and offer of a 402, and what is wrong with it; nothing is paid
+    Inspect(commands::inspect::Options),
     /// Put prices in front of an HTTP API
     Gate(commands::gate::Options),
     /// Verify and settle payments for others over HTTP
@@ -70,6 +72,7 @@ fn main() -> std::process::ExitCode {
             Command::Dev(options) => commands::dev::run(options, &data).await,
             Command::Devchain(options) => commands::devchain::run(options).await,
             Command::Pay(options) => commands::pay::run(options, &data).await,
+            Command::Inspect(options) => commands::inspect::run(options).await,
             Command::Gate(options) => commands::gate::run(options, &data).await,
             Command::Facilitator(options) => commands::facilitator::run(options, &data).await,
             Command::Wallet(options) => commands::wallet::run(options, &data),

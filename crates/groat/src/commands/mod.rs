@@ -5,6 +5,7 @@ pub(crate) mod dev;
 pub(crate) mod devchain;
 pub(crate) mod facilitator;
 pub(crate) mod gate;
+pub(crate) mod inspect;
 pub(crate) mod pay;
 pub(crate) mod wallet;
 

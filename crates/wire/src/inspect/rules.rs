@@ -55,14 +55,19 @@ impl Found {
 fn whole(headers: &HeaderMap, found: &mut Found) {
     let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if size > HEADER_BYTES_MAX {
-        found.warn(None, format!("the header fields have {size} bytes: many proxies take {HEADER_BYTES_MAX}"));
+        found
+            .warn(None, format!("the header fields have {size} bytes: many proxies take {HEADER_BYTES_MAX}"));
     }
     let said = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
     if !said.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case("no-store")) {
-        found.warn(None, "a cache may keep this 402 and give it to whoever has paid: say `Cache-Control: no-store`");
+        found.warn(
+            None,
+            "a cache may keep this 402 and give it to whoever has paid: say `Cache-Control: no-store`",
+        );
     }
     if headers.contains_key(x402_v1::PAYMENT_HEADER) {
-        let text = "there is a response field called X-PAYMENT: Python clients of x402 2.x take it for a receipt";
+        let text =
+            "there is a response field called X-PAYMENT: Python clients of x402 2.x take it for a receipt";
         found.error(Some(&x402_v1::ID), text);
     }
     for value in headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()) {
@@ -71,7 +76,10 @@ fn whole(headers: &HeaderMap, found: &mut Found) {
             !scheme.contains('=') && (rest.contains('=') || rest.is_empty())
         });
         if schemes.count() > 1 {
-            found.warn(None, "one WWW-Authenticate field has several challenges: some clients read only the first");
+            found.warn(
+                None,
+                "one WWW-Authenticate field has several challenges: some clients read only the first",
+            );
         }
     }
 }
@@ -90,7 +98,8 @@ fn version_1(body: &Value, found: &mut Found) {
     };
     for (index, entry) in accepts.iter().enumerate() {
         let text = |key: &str| entry.get(key).and_then(Value::as_str);
-        let place = |what: &str| format!("`accepts[{index}]`: {what}: version 1 clients cannot read the whole 402");
+        let place =
+            |what: &str| format!("`accepts[{index}]`: {what}: version 1 clients cannot read the whole 402");
         match text("network") {
             Some(name) if name.contains(':') => found.error(id, place("the network is a CAIP-2 name")),
             Some(name) if !is_portable(name) => {
@@ -106,7 +115,9 @@ fn version_1(body: &Value, found: &mut Found) {
         if !text("resource").is_some_and(is_url) {
             found.error(id, place("`resource` is not an absolute URL"));
         }
-        if !text("maxAmountRequired").is_some_and(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())) {
+        if !text("maxAmountRequired")
+            .is_some_and(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
+        {
             found.error(id, place("`maxAmountRequired` is not a whole number as text"));
         }
         for key in ["description", "mimeType", "payTo", "asset"] {
@@ -131,11 +142,14 @@ fn is_portable(name: &str) -> bool {
 /// Rule M: the package reads only components of the type `evm` without a null, and an endpoint that is a path.
 fn components(body: &Value, found: &mut Found) {
     let id = Some(&token::ID);
-    let Some(components) = body.pointer("/payment_scheme/payment_components").and_then(Value::as_array) else {
+    let Some(components) = body.pointer("/payment_scheme/payment_components").and_then(Value::as_array)
+    else {
         return;
     };
     for (index, component) in components.iter().enumerate() {
-        let place = |what: &str| format!("`payment_components[{index}]`: {what}: x402-mock cannot read the whole 402");
+        let place = |what: &str| {
+            format!("`payment_components[{index}]`: {what}: x402-mock cannot read the whole 402")
+        };
         if component.get("payment_type").and_then(Value::as_str) != Some("evm") {
             found.error(id, place("`payment_type` is not `evm`"));
         }
@@ -146,7 +160,12 @@ fn components(body: &Value, found: &mut Found) {
         }
         for key in ["pay_to", "token", "token_name", "token_version", "token_decimals"] {
             if component.get(key).is_none_or(Value::is_null) {
-                found.warn(id, format!("`payment_components[{index}]`: `{key}` is missing or null: nobody can sign for it"));
+                found.warn(
+                    id,
+                    format!(
+                        "`payment_components[{index}]`: `{key}` is missing or null: nobody can sign for it"
+                    ),
+                );
             }
         }
     }
@@ -159,7 +178,10 @@ fn five_fields(headers: &HeaderMap, found: &mut Found) {
     if there > 0 && missing > 0 {
         let names: Vec<&str> =
             agentxpay::CHALLENGE_FIELDS.iter().copied().filter(|name| !headers.contains_key(*name)).collect();
-        found.error(Some(&agentxpay::ID), format!("{missing} of its five fields are missing: {}", names.join(", ")));
+        found.error(
+            Some(&agentxpay::ID),
+            format!("{missing} of its five fields are missing: {}", names.join(", ")),
+        );
     }
 }
 
@@ -178,7 +200,10 @@ fn offers(spoken: &Spoken, now: Timestamp, found: &mut Found) {
         }
         let needs_domain = offer.scheme == "exact" && offer.network.chain_id().is_some();
         if needs_domain && ["name", "version"].iter().any(|key| !offer.extra.contains_key(*key)) {
-            found.warn(id, "an offer does not say the token's EIP-712 name and version: not every client knows them");
+            found.warn(
+                id,
+                "an offer does not say the token's EIP-712 name and version: not every client knows them",
+            );
         }
         let expires = offer.extra.get("expires").and_then(Value::as_u64).map(Timestamp);
         if spoken.dialect == want_pay::ID && expires.is_some_and(|expires| expires <= now) {
@@ -203,10 +228,16 @@ fn same_price(spoken: &[Spoken], found: &mut Found) {
             let other = known.iter().find(|(network, of, _, _)| **network == offer.network && *of == asset);
             match other {
                 Some((_, _, amount, _)) if *amount != offer.amount => {
-                    found.warn(Some(dialect), "it asks for another amount of the same token than another dialect");
+                    found.warn(
+                        Some(dialect),
+                        "it asks for another amount of the same token than another dialect",
+                    );
                 }
                 Some((_, _, _, payee)) if *payee != pay_to => {
-                    found.warn(Some(dialect), "it pays another account in the same token than another dialect");
+                    found.warn(
+                        Some(dialect),
+                        "it pays another account in the same token than another dialect",
+                    );
                 }
                 Some(_) => {}
                 None => known.push((&offer.network, asset, offer.amount, pay_to)),

@@ -23,7 +23,7 @@ pub(super) async fn open(
         store: Arc::clone(store),
         bell: engine.bell(),
         callers: callers.to_vec(),
-        mechanisms: registry::mechanisms(),
+        mechanisms: registry::mechanisms(&Vec::new()),
         post: Arc::new(HttpPost::new(guard, &lookup)?),
         guard,
         clock: registry::clock(),
