@@ -104,7 +104,7 @@ impl Dialect for AgentXPay {
         let amount = Amount::parse(amount).map_err(|_| wrong(AMOUNT, "is not a whole number"))?;
         Amount::parse(service).map_err(|_| wrong(SERVICE, "is not a whole number"))?;
         let chain_id = match only(headers, CHAIN)? {
-            Some(text) => text.parse().map_err(|_| wrong(CHAIN, "is not the number of a chain"))?,
+            Some(text) => chain_id(text)?,
             None => CHAIN_DEFAULT,
         };
         let offer = Offer {
@@ -164,8 +164,7 @@ impl Dialect for AgentXPay {
         }
         let network = match only(headers, CHAIN)? {
             Some(text) => {
-                let chain_id: u64 =
-                    text.parse().map_err(|_| WireError::malformed(CHAIN, "is not the number of a chain"))?;
+                let chain_id = chain_id(text)?;
                 proof["chainId"] = json!(chain_id);
                 Network::eip155(chain_id)
             }
@@ -236,6 +235,12 @@ fn normal(text: &str) -> Result<String, WireError> {
     let digits =
         digits.filter(is_hash).ok_or_else(|| WireError::malformed(HASH, "is not 0x and 64 hex digits"))?;
     Ok(format!("0x{}", digits.to_ascii_lowercase()))
+}
+
+/// The number of a chain, in its one spelling.
+fn chain_id(text: &str) -> Result<u64, WireError> {
+    let number = Amount::parse(text).ok().and_then(|_| text.parse().ok());
+    number.ok_or_else(|| WireError::malformed(CHAIN, "is not the number of a chain"))
 }
 
 /// The text of a field that may be there once.

@@ -1,5 +1,6 @@
 //! Tests of all codecs together.
 
+mod agentxpay;
 mod bare;
 mod facilitator;
 mod noise;
