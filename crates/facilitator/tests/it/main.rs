@@ -1,6 +1,7 @@
 //! The engine and its service on the embedded chain: real signatures, real transactions.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod agentxpay;
 mod batches;
 mod budget;
 mod callers;

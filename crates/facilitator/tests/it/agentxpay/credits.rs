@@ -1,0 +1,55 @@
+//! What a transaction with several payments buys, and what becomes of one whose run came to nothing.
+
+use groat_core::Reason;
+use groat_devchain::Mining;
+use http::StatusCode;
+
+use super::market::{Market, PRICE, PRICE_OF_REPORT};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f052_different_requests_at_once_get_as_many_runs_as_a_batch_paid_for() {
+    let market = Market::new(Mining::Instant);
+    let (shop, hash) = (market.shop(), market.pay_batch(&[2, 1, 3, 1, 1], 3 * PRICE + PRICE_OF_REPORT + 1));
+    let asked = (0..30).map(|day| {
+        let (shop, path) = (shop.clone(), if day % 3 == 0 { "/report" } else { "/forecast" });
+        tokio::spawn(async move { shop.show(&format!("{path}?day={day}"), hash).await.status.as_u16() })
+    });
+    let seen = futures_util::future::join_all(asked).await;
+    let seen: Vec<u16> = seen.into_iter().map(Result::unwrap).collect();
+    assert!(seen.iter().all(|status| [200, 402, 409].contains(status)), "{seen:?}");
+    // Who came at the wrong moment comes again.
+    for day in 0..30 {
+        let path = if day % 3 == 0 { "/report" } else { "/forecast" };
+        shop.show(&format!("{path}?again={day}"), hash).await;
+    }
+    assert_eq!((market.runs_of("/forecast"), market.runs_of("/report")), (3, 1));
+}
+
+#[tokio::test]
+async fn a_run_that_fails_gives_the_payment_back_for_one_other_request() {
+    let market = Market::new(Mining::Instant);
+    let (shop, hash) = (market.shop(), market.pay(1, PRICE));
+    market.fail_next(1);
+    let seen = shop.show("/forecast", hash).await;
+    assert_eq!(seen.status, StatusCode::INTERNAL_SERVER_ERROR);
+    shop.serves("/forecast?day=2", hash).await;
+    shop.refuses("/forecast", hash).await;
+    shop.refuses("/forecast?day=3", hash).await;
+    assert_eq!(market.runs(), 2);
+}
+
+#[tokio::test]
+async fn a_run_that_fails_gives_the_payment_back_for_the_same_request_and_after_a_restart() {
+    let market = Market::new(Mining::Instant);
+    let hash = market.pay(1, PRICE);
+    market.fail_next(2);
+    for _ in 0..2 {
+        assert_eq!(market.shop().show("/forecast", hash).await.status, StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    // It was shown in time; our failure must not make it too old.
+    market.chain.increase_time(2_000);
+    let shop = market.shop();
+    shop.serves("/forecast?day=2", hash).await;
+    assert_eq!(shop.refuses("/forecast", hash).await.error(), "payment_already_used");
+    assert_eq!(market.runs(), 3);
+}

@@ -1,0 +1,8 @@
+//! Payment by transaction hash: contracts, engine and gate together.
+
+mod binding;
+mod credits;
+mod market;
+mod once;
+mod pending;
+mod what_pays;
