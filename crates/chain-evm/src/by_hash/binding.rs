@@ -24,19 +24,21 @@ sol! {
 
 /// What an offer wants of whoever shows a payment (`extra.payer`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Binding {
+pub(super) enum Binding {
     Off,
     Optional,
     Required,
 }
 
 impl Binding {
-    fn of(offer: &Offer) -> Result<Self, Reason> {
-        match offer.extra.get("payer").and_then(Value::as_str) {
-            None | Some("off") => Ok(Self::Off),
+    /// What is not one of the three words must not turn the binding off.
+    pub(super) fn of(offer: &Offer) -> Result<Self, Reason> {
+        let Some(said) = offer.extra.get("payer") else { return Ok(Self::Off) };
+        match said.as_str() {
+            Some("off") => Ok(Self::Off),
             Some("optional") => Ok(Self::Optional),
             Some("required") => Ok(Self::Required),
-            Some(_) => Err(Reason::InvalidRequirements),
+            _ => Err(Reason::InvalidRequirements),
         }
     }
 }

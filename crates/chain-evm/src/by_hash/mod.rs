@@ -155,6 +155,7 @@ impl Mechanism for ByHashEvm {
         if service.is_some() && offer.asset != NATIVE {
             return Err("a payment manager takes the chain's own coin only".to_owned());
         }
+        binding::Binding::of(&offer).map_err(|_| "`payer` is `off`, `optional` or `required`")?;
         Ok(Some(offer))
     }
 

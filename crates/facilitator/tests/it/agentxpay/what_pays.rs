@@ -181,3 +181,17 @@ async fn a_token_that_goes_straight_to_the_provider_buys_where_the_route_says_so
     shop.refuses("/forecast", market.transact(&market.ada, TxKind::Call(provider), PRICE, vec![])).await;
     assert_eq!(market.runs(), 1);
 }
+
+#[tokio::test]
+async fn g02_a_binding_that_nobody_knows_is_no_offer() {
+    let market = Market::new(Mining::Instant);
+    let offer = |binding| groat_chain_evm::ByHashEvm::offline().offer(&market.bound(binding));
+    for known in ["off", "optional", "required"] {
+        assert!(offer(known).is_ok(), "{known}");
+    }
+    assert!(offer("sometimes").is_err());
+    let mut odd = market.service("1", PRICE);
+    let Ask::Units { extra, .. } = &mut odd.price else { unreachable!() };
+    extra.insert("payer".into(), serde_json::json!(true));
+    assert!(groat_chain_evm::ByHashEvm::offline().offer(&odd).is_err());
+}
