@@ -62,13 +62,19 @@ pub(super) async fn check(
     let lines = text("lines").ok_or(Reason::InvalidSignature)?;
     let digest = eip191_hash_message(lines);
     let bytes: Bytes = signature.parse().map_err(|_| Reason::InvalidSignature)?;
-    let said = text("payer").and_then(account::parse);
     let signer =
         <[u8; 65]>::try_from(bytes.as_ref()).ok().and_then(|bytes| recover(digest, &EcdsaBytes(bytes)));
-    if let Some(signer) = signer.filter(|signer| said.is_none_or(|said| said == *signer)) {
-        if signer == payer || owns(chain, payer, signer).await? {
-            return Ok(());
+    // Whoever is named is the account that paid, or who signs for it.
+    if let Some(said) = text("payer") {
+        let said = account::parse(said).ok_or(Reason::InvalidSignature)?;
+        if said != payer && Some(said) != signer {
+            return Err(Reason::InvalidSignature.into());
         }
+    }
+    if let Some(signer) = signer
+        && (signer == payer || owns(chain, payer, signer).await?)
+    {
+        return Ok(());
     }
     // A wallet that is a contract says itself what its signature is.
     if accepts(chain, payer, digest, bytes).await? { Ok(()) } else { Err(Reason::InvalidSignature.into()) }

@@ -79,6 +79,29 @@ async fn b15_owner_and_agents_of_a_paying_wallet_are_let_in_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn the_payer_field_names_the_payer_or_who_signs_for_it() {
+    let market = Market::new(Mining::Instant);
+    let shop = market.shop_of([("/forecast", market.bound("required"))]);
+    let wallet = market.wallet();
+    let named = |payer: String, hash: B256| {
+        let (shop, signature) = (shop.clone(), market.ada.sign_request("GET", URL, hash, b""));
+        async move {
+            let fields = [("X-Payment-Payer", &*payer), ("X-Payment-Signature", &*signature)];
+            shop.show_signed("/forecast", hash, &fields).await.status
+        }
+    };
+    let hash = market.pay_from(wallet, &market.ada);
+    for wrong in [market.eve.address.to_string(), "ada".into()] {
+        assert_eq!(named(wrong, hash).await, StatusCode::PAYMENT_REQUIRED);
+    }
+    assert_eq!(market.runs(), 0);
+    assert_eq!(named(wallet.to_string(), hash).await, StatusCode::OK);
+    let hash = market.pay_from(wallet, &market.ada);
+    assert_eq!(named(market.ada.address.to_string().to_lowercase(), hash).await, StatusCode::OK);
+    assert_eq!(market.runs(), 2);
+}
+
+#[tokio::test]
 async fn b15_where_binding_is_optional_a_signature_must_be_right_and_where_it_is_off_none_is_read() {
     let market = Market::new(Mining::Instant);
     let shop = market.shop_of([("/forecast", market.bound("optional"))]);
