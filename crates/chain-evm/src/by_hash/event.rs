@@ -6,6 +6,7 @@ use groat_core::{Offer, Reason};
 
 use super::{NATIVE, Service};
 use crate::account;
+use crate::exact::abi::Eip3009::AuthorizationUsed;
 use crate::rpc::Log;
 
 sol! {
@@ -65,11 +66,15 @@ pub(super) fn made(
         }
         (None, token) => {
             let token = account::parse(token).ok_or(Reason::InvalidRequirements)?;
-            let moved = logs.iter().filter(|log| log.address == token).filter_map(decode::<Transfer>);
-            moved
-                .filter(|moved| moved.to == pay_to)
-                .map(|moved| MadeLog { payer: moved.from, amount: moved.value, misfit: None })
-                .nth(index)
+            let said = || logs.iter().filter(|log| log.address == token);
+            let moved = said().filter_map(decode::<Transfer>).filter(|moved| moved.to == pay_to).nth(index);
+            moved.map(|moved| {
+                // What moved by an authorization is a payment of the scheme `exact`, and has bought something there.
+                let mut authorized = said().filter_map(decode::<AuthorizationUsed>);
+                let misfit =
+                    authorized.any(|used| used.authorizer == moved.from).then_some(Reason::RecipientMismatch);
+                MadeLog { payer: moved.from, amount: moved.value, misfit }
+            })
         }
     };
     Ok(found.map(|mut made| {

@@ -182,6 +182,25 @@ async fn a_token_that_goes_straight_to_the_provider_buys_where_the_route_says_so
     assert_eq!(market.runs(), 1);
 }
 
+/// The hash of every settlement is public, and its transfer looks like any other.
+#[tokio::test]
+async fn a_transfer_that_an_authorization_made_is_another_payment_and_buys_nothing_by_its_hash() {
+    let market = Market::new(Mining::Instant);
+    let mut terms = market.direct(&USDC.to_string(), PRICE);
+    terms.pay_to = crate::world::PAY_TO.into();
+    let shop = market.shop_of([("/forecast", terms)]);
+    let payer = World::new(Mining::Instant).payer(1);
+    market.chain.mint_usdc(payer.address(), U256::from(10_000_000));
+    let stranger = Outsider::stranger(&market.chain);
+    let alone = stranger.submit(USDC, &payer.pay(1));
+    let together = stranger.submit_all(&[payer.pay(2), payer.pay(3)]);
+    for hash in [alone, together] {
+        assert_eq!(market.receipt(hash)["status"], "0x1");
+        shop.refuses("/forecast", hash).await;
+    }
+    assert_eq!(market.runs(), 0);
+}
+
 #[tokio::test]
 async fn g02_a_binding_that_nobody_knows_is_no_offer() {
     let market = Market::new(Mining::Instant);
