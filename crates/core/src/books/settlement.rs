@@ -105,6 +105,8 @@ pub enum SettlementEvent {
     /// The transaction was mined or can never be, nothing moved and the authorization is unused: it may be taken up
     /// again (invariant I5).
     Abandon,
+    /// The transaction that settled it is in another block after a reorganisation, and still settles it.
+    Move(Settled),
     /// The block that decided it is no longer part of the chain: it goes on where it was submitted (invariant I7).
     Reorganise {
         /// The slot that carries it.
@@ -151,7 +153,7 @@ impl Aggregate for Settlement {
         match &event {
             E::Confirm(_) => self.reverted = false,
             E::Fail { .. } | E::Abandon => self.reverted = self.told,
-            E::Submit { .. } | E::Reorganise { .. } => {}
+            E::Submit { .. } | E::Move(_) | E::Reorganise { .. } => {}
         }
         self.state = match (self.state, event) {
             // From nowhere else: a second live nonce for one payment could move the money twice (invariant I1).
@@ -164,6 +166,7 @@ impl Aggregate for Settlement {
                 S::Failed { reason, transaction }
             }
             (S::Submitted { .. }, E::Abandon) => S::Released,
+            (S::Settled(before), E::Move(now)) if before.transaction == now.transaction => S::Settled(now),
             (S::Settled(_) | S::Failed { .. }, E::Reorganise { slot, transaction }) => {
                 S::Submitted { slot, transaction }
             }

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use groat_core::books::{Settlement, SettlementState};
+use groat_core::books::{Settlement, SettlementEvent, SettlementState};
 use groat_core::ports::{Observer, Seen};
-use groat_core::{Claim, Failure, Network, Offer, Payment, Reason, Receipt, Verified};
+use groat_core::{Claim, Failure, Network, Offer, Payment, Reason, Receipt, Timestamp, Verified};
+use groat_store::{Applied, Entry};
 
 use super::Engine;
 use super::terms::{ended, same_terms};
+use super::watch::block_of;
 
 impl Engine {
     /// Who looks for payments of this offer, when they are made without us.
@@ -33,7 +35,7 @@ impl Engine {
         if let Some(entry) = self.0.journal.load(&key.id().to_string()).await? {
             return Err(Failure::from(Reason::NonceAlreadyUsed).by(&entry.record.payer));
         }
-        let (verified, _) = self.see(observer, payment, offer).await?;
+        let (verified, _) = self.see(observer, payment, offer, self.now()).await?;
         Ok(verified.into_parts().0)
     }
 
@@ -47,9 +49,9 @@ impl Engine {
         let (key, _) = observer.key(payment, offer)?;
         let known = self.0.journal.load(&key.id().to_string()).await?;
         let record = match known {
-            Some(entry) => entry.record,
+            Some(entry) => self.see_again(observer, entry, payment, offer).await?,
             None => {
-                let (verified, seen) = self.see(observer, payment, offer).await?;
+                let (verified, seen) = self.see(observer, payment, offer, self.now()).await?;
                 let settled = SettlementState::Settled(seen.settled);
                 let record = Settlement { told: true, state: settled, ..self.held(verified, payment) };
                 match self.0.journal.create(record).await? {
@@ -68,13 +70,40 @@ impl Engine {
         ended(&record).unwrap_or_else(|| Err(Reason::SettlementPending.into()))
     }
 
+    /// Looks a second time at a payment that the book knows, where that can tell something else: when it is shown for
+    /// something else (its run came to nothing), it must be good for that; and after a reorganisation it may be in another
+    /// block. It has become no older than it was.
+    async fn see_again(
+        &self,
+        observer: &dyn Observer,
+        entry: Entry<Settlement>,
+        payment: &Payment,
+        offer: &Offer,
+    ) -> Result<Settlement, Failure> {
+        let record = &entry.record;
+        let SettlementState::Settled(settled) = &record.state else { return Ok(entry.record) };
+        let is_same = record.payment == *payment && record.offer == *offer;
+        if is_same && observer.depth(&record.network, &block_of(settled)).await?.confirmations > 0 {
+            return Ok(entry.record);
+        }
+        let (_, seen) = self.see(observer, payment, offer, record.held_at).await?;
+        if seen.settled == *settled {
+            return Ok(entry.record);
+        }
+        match self.0.journal.apply(entry, SettlementEvent::Move(seen.settled), self.now()).await? {
+            Applied::Done(entry) => Ok(entry.record),
+            Applied::Stale | Applied::Impossible(_) => Err(Reason::SettlementPending.into()),
+        }
+    }
+
     async fn see(
         &self,
         observer: &dyn Observer,
         payment: &Payment,
         offer: &Offer,
+        now: Timestamp,
     ) -> Result<(Verified, Seen), Failure> {
-        let seen = observer.observe(payment, offer, self.now()).await?;
+        let seen = observer.observe(payment, offer, now).await?;
         let payer = seen.claim.payer.clone();
         let same = |one: &str, other: &str| observer.same_account(one, other);
         let verified = Verified::compare(seen.claim.clone(), offer, same);

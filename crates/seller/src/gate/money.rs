@@ -102,6 +102,21 @@ impl Till<'_> {
         }
     }
 
+    /// Whether money that moved for something else, which came to nothing, is good for this offer too. A refusal is
+    /// believed.
+    pub(crate) async fn settle_again(&self) -> Result<(), Failure> {
+        let deadline = Instant::now() + Duration::from_secs(self.shop.limits.settle_timeout_s);
+        let receipt = self.settle_once().await?;
+        if self.confirmations.is_mined() {
+            return Ok(());
+        }
+        match self.confirm(receipt, deadline).await {
+            Settlement::Settled(_) => Ok(()),
+            Settlement::Refused(refusal) => Err(refusal.into()),
+            Settlement::Pending(transaction) => Err(Fault::Pending { transaction }.into()),
+        }
+    }
+
     /// Looks until the payment lies deep enough. What does not until the deadline is pending: the resend goes on.
     async fn confirm(&self, receipt: Receipt, deadline: Instant) -> Settlement {
         let pause = Duration::from_millis(self.shop.limits.settle_again_after_ms);

@@ -143,7 +143,11 @@ impl Work {
         let mut refused = None;
         loop {
             match self.find().await? {
-                Some(held) if self.is_for_us(held.sale()) => return self.adopt(held).await,
+                Some(held) if self.is_for_us(held.sale()) => match self.fits(held.sale()).await {
+                    Ok(()) => return self.adopt(held).await,
+                    Err(Failure::Refused(refusal)) => refused = refused.or(Some(refusal)),
+                    Err(fault) => return Err(self.no_good(&fault)),
+                },
                 Some(held) => {
                     let is_ours =
                         matches!(held.sale().state, SaleState::Done { .. }) && self.is_same(held.sale());
@@ -177,6 +181,15 @@ impl Work {
                     (None, None) => Err(self.order.desk.refused(&Reason::PaymentAlreadyUsed.into())),
                 };
             }
+        }
+    }
+
+    /// Whether a payment that was given back is good for this request: it was looked at for another, which may have asked
+    /// for less, or shown that it is the payer's.
+    async fn fits(&self, sale: &Sale) -> Result<(), Failure> {
+        match sale.state {
+            SaleState::Paid { started: false, .. } if !self.is_same(sale) => self.till().settle_again().await,
+            _ => Ok(()),
         }
     }
 

@@ -113,3 +113,16 @@ async fn b15_where_binding_is_optional_a_signature_must_be_right_and_where_it_is
     assert_eq!(shown_by(&shop, &market.eve, market.pay(1, PRICE)).await, StatusCode::OK);
     assert_eq!(market.runs(), 3);
 }
+
+#[tokio::test]
+async fn b15_a_payment_that_was_given_back_is_still_its_payers() {
+    let market = Market::new(Mining::Instant);
+    let shop = market.shop_of([("/forecast", market.bound("required"))]);
+    let hash = market.pay(1, PRICE);
+    market.fail_next(1);
+    assert_eq!(shown_by(&shop, &market.ada, hash).await, StatusCode::INTERNAL_SERVER_ERROR);
+    shop.refuses("/forecast", hash).await;
+    assert_eq!(shown_by(&shop, &market.eve, hash).await, StatusCode::PAYMENT_REQUIRED);
+    assert_eq!(market.runs(), 1);
+    assert_eq!((shown_by(&shop, &market.ada, hash).await, market.runs()), (StatusCode::OK, 2));
+}

@@ -53,3 +53,25 @@ async fn a_run_that_fails_gives_the_payment_back_for_the_same_request_and_after_
     assert_eq!(shop.refuses("/forecast", hash).await.error(), "payment_already_used");
     assert_eq!(market.runs(), 3);
 }
+
+#[tokio::test]
+async fn b16_a_payment_that_was_given_back_buys_no_other_service() {
+    let market = Market::new(Mining::Instant);
+    // The second sells the same at the same price, for another number.
+    market.register(&market.provider, PRICE);
+    let shop = market.shop_of([
+        ("/forecast", market.service("1", PRICE)),
+        ("/report", market.service("2", PRICE_OF_REPORT)),
+        ("/twin", market.service("4", PRICE)),
+    ]);
+    let hash = market.pay(1, PRICE);
+    market.fail_next(1);
+    assert_eq!(shop.show("/forecast", hash).await.status, StatusCode::INTERNAL_SERVER_ERROR);
+    for path in ["/report", "/twin"] {
+        let seen = shop.refuses(path, hash).await;
+        assert!([Reason::RecipientMismatch.code(), Reason::AmountMismatch.code()].contains(&&*seen.error()));
+    }
+    assert_eq!((market.runs_of("/report"), market.runs_of("/twin")), (0, 0));
+    shop.serves("/forecast?day=2", hash).await;
+    assert_eq!(market.runs(), 2);
+}

@@ -86,3 +86,19 @@ async fn i7_a_payment_that_a_reorganisation_drops_before_it_lies_deep_enough_buy
     is_pending(&shop.show("/forecast?day=2", hash).await);
     assert_eq!(market.runs(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i7_a_payment_that_a_reorganisation_moves_is_served_when_it_lies_deep_enough_there() {
+    let market = Market::new(Mining::Manual);
+    let hash = market.pay(1, PRICE);
+    let shop = market.shop_when(Confirmations::Blocks(3), [("/forecast", market.service("1", PRICE))]);
+    market.chain.mine(1);
+    is_pending(&shop.show("/forecast", hash).await);
+    market.chain.reorg(1, false);
+    market.chain.mine(1);
+    is_pending(&shop.show("/forecast", hash).await);
+    assert_eq!(market.runs(), 0);
+    market.chain.mine(2);
+    served(&shop, "/forecast", hash).await;
+    assert_eq!(market.runs(), 1);
+}
