@@ -128,7 +128,7 @@ async fn decide(
         prints,
         parts,
         body,
-        is_further: false,
+        is_contested: false,
     };
     let_in(order, inner()).await
 }
@@ -286,6 +286,7 @@ pub(super) async fn let_in(mut order: Order, inner: Inner) -> Result<Response<Bo
     let mut seat = shop.flights.board(order.id, &order.prints);
     // Its proof may stand for more than one payment.
     while matches!(seat, Seat::Taken) && order.advance() {
+        order.is_contested = true;
         seat = shop.flights.board(order.id, &order.prints);
     }
     match seat {
@@ -295,21 +296,28 @@ pub(super) async fn let_in(mut order: Order, inner: Inner) -> Result<Response<Bo
             tokio::spawn(work(Work::new(order, inner, live), ticket));
             answer.await.map_err(|_| desk.pending(None))
         }
-        Seat::Follow(mut reply) => {
-            let limit = Duration::from_secs(shop.limits.wait_timeout_s);
-            match tokio::time::timeout(limit, landed(&mut reply)).await {
-                Ok(Some(reply)) => Ok(reply.response()),
-                Ok(None) => Err(order.desk.pending(None)),
-                Err(_) => Err(order.desk.in_progress()),
-            }
-        }
+        Seat::Follow(reply) => Ok(follow(&order.desk, reply).await?.response()),
         Seat::Taken => Err(order.desk.in_progress()),
-        Seat::Full => {
-            let message =
-                "too many payments are in work: nothing was taken, send the same request again later";
-            Err(Reply::error(StatusCode::SERVICE_UNAVAILABLE, "busy", message).retry_after(2))
-        }
+        Seat::Full => Err(busy()),
     }
+}
+
+/// Waits for the answer to the same request.
+pub(super) async fn follow(
+    desk: &Desk,
+    mut reply: watch::Receiver<Option<Arc<Reply>>>,
+) -> Result<Arc<Reply>, Reply> {
+    let limit = Duration::from_secs(desk.route.shop.limits.wait_timeout_s);
+    match tokio::time::timeout(limit, landed(&mut reply)).await {
+        Ok(Some(reply)) => Ok(reply),
+        Ok(None) => Err(desk.pending(None)),
+        Err(_) => Err(desk.in_progress()),
+    }
+}
+
+pub(super) fn busy() -> Reply {
+    let message = "too many payments are in work: nothing was taken, send the same request again later";
+    Reply::error(StatusCode::SERVICE_UNAVAILABLE, "busy", message).retry_after(2)
 }
 
 async fn work(mut work: Work, ticket: Ticket) {

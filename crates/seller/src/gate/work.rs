@@ -18,8 +18,9 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use tokio::sync::oneshot;
 
+use super::admit::{busy, follow};
 use super::desk::Desk;
-use super::flights::Prints;
+use super::flights::{Prints, Seat, Ticket};
 use super::handler::{self, Collected, Trouble};
 use super::money::{self, Known, Settlement, Till};
 use super::sales::Held;
@@ -37,8 +38,8 @@ pub(crate) struct Order {
     /// The request with payments and tricks taken off, and its body.
     pub(crate) parts: Parts,
     pub(crate) body: Bytes,
-    /// Whether the payment is not the first that its proof stands for.
-    pub(crate) is_further: bool,
+    /// Whether something else is at work on an earlier payment that its proof stands for.
+    pub(crate) is_contested: bool,
 }
 
 impl Order {
@@ -54,7 +55,7 @@ impl Order {
             Some((payment, key.id(), valid_until))
         });
         let Some((payment, id, valid_until)) = next else { return false };
-        (self.payment, self.id, self.valid_until, self.is_further) = (payment, id, valid_until, true);
+        (self.payment, self.id, self.valid_until) = (payment, id, valid_until);
         true
     }
 }
@@ -70,6 +71,10 @@ pub(crate) struct Work {
     resumed: bool,
     /// Whether the money moved before we heard of it: then it comes first, and cannot be given back.
     paid_before: bool,
+    /// The place of a payment beyond the one that the request came in with.
+    further: Option<Ticket>,
+    /// Whether something else is at work on a payment of the same proof, which may yet be given back.
+    is_contested: bool,
 }
 
 /// The next state, or the answer that ends the work.
@@ -78,7 +83,9 @@ type Step = Result<Held, Reply>;
 impl Work {
     pub(crate) fn new(order: Order, inner: Inner, live: oneshot::Sender<Response<Body>>) -> Self {
         let paid_before = order.mechanism().is_some_and(|mechanism| mechanism.is_paid_before());
-        Self { order, inner, live: Some(live), payer: None, resumed: false, paid_before }
+        let is_contested = order.is_contested;
+        let (payer, further) = (None, None);
+        Self { order, inner, live: Some(live), payer, resumed: false, paid_before, further, is_contested }
     }
 
     /// Does all there is to do and says the answer.
@@ -92,8 +99,11 @@ impl Work {
         }
     }
 
-    /// Gives the answer to the client that came first, unless it got a stream.
+    /// Gives the answer to the client that came first, unless it got a stream, and to whoever follows.
     pub(crate) fn deliver(&mut self, reply: &Reply) {
+        if let Some(ticket) = self.further.take() {
+            ticket.land(reply.clone());
+        }
         if let Some(live) = self.live.take() {
             // A client that has left comes back for it.
             let _ = live.send(reply.response());
@@ -139,19 +149,22 @@ impl Work {
     /// A payment that was made before: the first that its proof stands for and that has bought nothing yet. When all are
     /// used up, whoever repeats a request gets the answer that it has paid for.
     async fn begin_paid(&mut self) -> Step {
-        let mut kept = None;
-        let mut refused = None;
-        loop {
+        let (mut kept, mut refused) = (None, None);
+        let failure = loop {
             match self.find().await? {
                 Some(held) if self.is_for_us(held.sale()) => match self.fits(held.sale()).await {
                     Ok(()) => return self.adopt(held).await,
                     Err(Failure::Refused(refusal)) => refused = refused.or(Some(refusal)),
-                    Err(fault) => return Err(self.no_good(&fault)),
+                    Err(fault) => break fault,
                 },
+                Some(held)
+                    if !matches!(held.sale().state, SaleState::Done { .. } | SaleState::Withheld { .. }) =>
+                {
+                    self.is_contested = true;
+                }
                 Some(held) => {
-                    let is_ours =
-                        matches!(held.sale().state, SaleState::Done { .. }) && self.is_same(held.sale());
-                    kept = kept.or(is_ours.then_some(held));
+                    refused = Some(Reason::PaymentAlreadyUsed.into());
+                    kept = kept.or(self.is_kept(held.sale()).then_some(held));
                 }
                 None => match self.till().verify().await {
                     Ok(claim) => {
@@ -159,29 +172,49 @@ impl Work {
                         self.payer = Some(claim.payer);
                         return self.hold(false).await;
                     }
-                    Err(Failure::Refused(refusal)) if refusal.reason != Reason::TransferEventMismatch => {
+                    Err(Failure::Refused(refusal)) if is_of_one(&refusal.reason) => {
                         refused = refused.or(Some(refusal));
                     }
-                    Err(failure) => {
-                        if let Some(held) = kept {
-                            return self.adopt(held).await;
-                        }
-                        let used = self.order.is_further.then(|| Reason::PaymentAlreadyUsed.into());
-                        return Err(match (failure, refused.or(used)) {
-                            (Failure::Refused(_), Some(refusal)) => self.order.desk.refused(&refusal),
-                            (failure, _) => self.no_good(&failure),
-                        });
-                    }
+                    Err(failure) => break failure,
                 },
             }
-            if !self.order.advance() {
-                return match (kept, refused) {
-                    (Some(held), _) => self.adopt(held).await,
-                    (None, Some(refusal)) => Err(self.order.desk.refused(&refusal)),
-                    (None, None) => Err(self.order.desk.refused(&Reason::PaymentAlreadyUsed.into())),
-                };
+            if !self.advance().await? {
+                break Reason::TransferEventMismatch.into();
+            }
+        };
+        match (kept, failure, refused) {
+            (Some(held), ..) => self.adopt(held).await,
+            (None, Failure::Refused(_), _) if self.is_contested => Err(self.order.desk.in_progress()),
+            (None, Failure::Refused(_), Some(refusal)) => Err(self.order.desk.refused(&refusal)),
+            (None, failure, _) => Err(self.no_good(&failure)),
+        }
+    }
+
+    /// Whether a sale has the answer to this very request.
+    fn is_kept(&self, sale: &Sale) -> bool {
+        matches!(sale.state, SaleState::Done { .. }) && self.is_same(sale)
+    }
+
+    /// Goes on to the next payment of the same proof that nobody else is at work on; `false` when there is none. Without
+    /// its flight a copy of this request would find the sale in the book and take it for a crash.
+    async fn advance(&mut self) -> Result<bool, Reply> {
+        while self.order.advance() {
+            let shop = &self.order.desk.route.shop;
+            match shop.flights.board(self.order.id, &self.order.prints) {
+                Seat::Lead(ticket) => {
+                    self.further = Some(ticket);
+                    return Ok(true);
+                }
+                // Whoever leads it goes up from here, as we do, so nobody waits in a circle.
+                Seat::Follow(reply) => {
+                    let reply = follow(&self.order.desk, reply).await?;
+                    return Err(Reply::clone(&reply));
+                }
+                Seat::Taken => self.is_contested = true,
+                Seat::Full => return Err(busy()),
             }
         }
+        Ok(false)
     }
 
     /// Whether a payment that was given back is good for this request: it was looked at for another, which may have asked
@@ -617,4 +650,10 @@ fn is_under_way(failure: &Failure) -> bool {
         Failure::Refused(refusal) => refusal.reason == Reason::SettlementPending,
         Failure::Fault(fault) => matches!(fault, Fault::Pending { .. }),
     }
+}
+
+/// Whether a refusal is of one payment, so that another in the same transaction may still be good.
+fn is_of_one(reason: &Reason) -> bool {
+    use Reason::{AmountMismatch, InvalidSignature, NonceAlreadyUsed, RecipientMismatch};
+    matches!(reason, RecipientMismatch | AmountMismatch | NonceAlreadyUsed | InvalidSignature)
 }

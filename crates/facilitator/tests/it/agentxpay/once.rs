@@ -118,3 +118,32 @@ async fn f046_after_a_restart_a_payment_buys_no_second_run() {
     assert_eq!(shop.refuses("/forecast?day=2", hash).await.error(), "payment_already_used");
     assert_eq!(market.runs(), 1);
 }
+
+/// Two requests share a batch. While the second is still at work the first is answered; a copy of the second then finds
+/// nobody at work on the first payment, and the second payment is not its to run again.
+#[tokio::test(flavor = "multi_thread")]
+async fn r01_a_copy_of_a_request_that_runs_on_a_later_payment_of_its_transaction_waits_for_it() {
+    for method in [Method::GET, Method::POST] {
+        let market = Market::new(Mining::Instant);
+        let (shop, hash) = (market.shop(), market.pay_batch(&[1, 1], 2 * PRICE));
+        let gate = market.hold_handlers();
+        let ask = |target: &'static str| {
+            let (shop, method, hash) = (shop.clone(), method.clone(), format!("{hash:#x}"));
+            tokio::spawn(async move { shop.send(method, target, &[("X-Payment-TxHash", &hash)], "").await })
+        };
+        let first = ask("/forecast?day=1");
+        market.until_runs(1).await;
+        let second = ask("/forecast?day=2");
+        market.until_runs(2).await;
+        gate.add_permits(1);
+        assert_eq!(first.await.unwrap().status, StatusCode::OK);
+        let copy = ask("/forecast?day=2");
+        // It must not get anywhere: there is nothing to wait for but time.
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        assert_eq!(market.runs(), 2, "{method}");
+        gate.add_permits(10);
+        let (second, copy) = (second.await.unwrap(), copy.await.unwrap());
+        assert_eq!((second.status, copy.status), (StatusCode::OK, StatusCode::OK), "{copy:?}");
+        assert_eq!((second.body, market.runs()), (copy.body, 2));
+    }
+}

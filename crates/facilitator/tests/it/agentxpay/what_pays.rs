@@ -124,6 +124,16 @@ async fn more_than_the_price_buys() {
 }
 
 #[tokio::test]
+async fn f044_a_reverted_transaction_does_not_buy_and_is_told_as_such() {
+    let market = Market::new(Mining::Instant);
+    let hash = market.pay(1, PRICE - 1);
+    assert_eq!(market.receipt(hash)["status"], "0x0");
+    let seen = market.shop().refuses("/forecast", hash).await;
+    assert_eq!(seen.error(), Reason::TransactionFailed.code());
+    assert_eq!((market.runs(), market.store.count(Book::Sales)), (0, 0));
+}
+
+#[tokio::test]
 async fn b18_a_payment_older_than_a_quarter_of_an_hour_does_not_buy() {
     let market = Market::new(Mining::Instant);
     let shop = market.shop();
