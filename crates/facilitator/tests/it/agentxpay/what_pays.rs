@@ -224,3 +224,16 @@ async fn g02_a_binding_that_nobody_knows_is_no_offer() {
     extra.insert("payer".into(), serde_json::json!(true));
     assert!(groat_chain_evm::ByHashEvm::offline().offer(&odd).is_err());
 }
+
+#[tokio::test]
+async fn h07_a_hash_beside_another_payment_is_400_and_takes_nothing() {
+    let market = Market::new(Mining::Instant);
+    let (shop, hash) = (market.shop(), format!("{:#x}", market.pay(1, PRICE)));
+    for other in ["PAYMENT-SIGNATURE", "X-PAYMENT", "X-Payment-TxHash"] {
+        let fields = [("X-Payment-TxHash", hash.as_str()), (other, hash.as_str())];
+        let seen = shop.send(Method::GET, "/forecast", &fields, "").await;
+        assert_eq!(seen.status, StatusCode::BAD_REQUEST, "{other}: {seen:?}");
+        assert_eq!(seen.error(), "multiple_credentials", "{other}");
+    }
+    assert_eq!((market.runs(), market.store.count(Book::Sales)), (0, 0));
+}
