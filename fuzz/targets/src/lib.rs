@@ -5,6 +5,7 @@
 //! independent reading of the rule wherever there is one: another library, or a few lines written from the standard.
 #![allow(clippy::unwrap_used)]
 
+pub mod agentxpay;
 pub mod answers;
 pub mod challenge;
 pub mod config;
@@ -26,6 +27,7 @@ pub type Target = fn(&[u8]);
 
 /// All targets. Each has a corpus in `fuzz/corpus` and a main in `fuzz/fuzz_targets`, both of its name.
 pub const ALL: &[(&str, Target)] = &[
+    ("agentxpay", agentxpay::target),
     ("answers", answers::target),
     ("challenge", challenge::target),
     ("config", config::target),

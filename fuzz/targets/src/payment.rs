@@ -19,10 +19,12 @@ use crate::sample::{self, NOW};
 /// The field holds 16 KiB of base64.
 const JSON_BYTES_MAX: usize = 12 * 1024;
 const DEPTH_MAX: usize = 16;
+/// No base64 but a hash: see `agentxpay`.
+const HASH: &str = "x-payment-txhash";
 
-/// The bytes once as the text of a field and once as the JSON inside one, in every field that carries payments.
+/// The bytes once as the text of a field and once as the JSON inside one, in every field that carries such payments.
 pub fn target(data: &[u8]) {
-    for name in PAYMENT_HEADERS.iter() {
+    for name in PAYMENT_HEADERS.iter().filter(|name| **name != HASH) {
         as_field(name, data);
         as_json(name, data);
     }

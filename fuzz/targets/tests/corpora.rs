@@ -95,6 +95,11 @@ fn m01_m02_prices_are_exact() {
 }
 
 #[test]
+fn r21_a_hash_in_another_spelling_is_the_same_payment() {
+    run("agentxpay", 5_000);
+}
+
+#[test]
 fn one_chain_has_one_name() {
     run("network", 20_000);
 }
