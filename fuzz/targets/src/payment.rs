@@ -96,7 +96,7 @@ fn reads_back(payment: &Payment) {
 
 /// A facilitator is told the payment that was read, and the seller's own terms.
 fn forwards(payment: &Payment) {
-    let offer = Offer { price: None, ..sample::offer("$0.01", "base-sepolia") };
+    let offer = Offer { price: None, currency: None, ..sample::offer("$0.01", "base-sepolia") };
     let body = write_request(payment, &offer);
     let request = read_request(body.as_bytes()).unwrap_or_else(|error| panic!("{error:?}: {body}"));
     assert_eq!(request.offer, offer);
