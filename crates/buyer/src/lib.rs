@@ -20,6 +20,6 @@ mod signer;
 pub use client::fuzzing;
 pub use client::{
     Approver, AskView, Bought, BuyError, BuyErrorKind, Buyer, Client, DenyAll, Options, PaidWith, Plan,
-    PlannedOffer, SpentToday,
+    PlannedOffer, Resumed, SpentToday,
 };
 pub use signer::{KeyError, LocalSigner, is_published, keystore};

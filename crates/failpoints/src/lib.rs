@@ -25,6 +25,8 @@
 //! | KP16 | nothing: the book is put back from an older copy after a death at KP13 | none |
 //! | KP17 | the signed payment is in the buyer's journal, and was not sent | buyer `client/reserve`, `sign` |
 //! | KP18 | the payment was sent, and nothing was noted of the answer | buyer `client/send`, `send` |
+//! | KP19 | the token that was bought is kept, and the purchase is still open | buyer `client/send`, `send` |
+//! | KP20 | the purchase is closed, and the token was not shown yet | buyer `client/send`, `send` |
 
 /// Ends the process if this point is armed.
 #[inline(always)]

@@ -10,6 +10,7 @@ pub mod fuzzing;
 mod judge;
 mod passes;
 mod reserve;
+mod resume;
 mod send;
 mod url;
 
@@ -26,6 +27,7 @@ use reqwest::{Method, Request};
 pub use buyer::{Approver, Bought, Buyer, DenyAll, Options, PaidWith, SpentToday};
 pub use choose::{AskView, Plan, PlannedOffer};
 pub use error::{BuyError, BuyErrorKind};
+pub use resume::Resumed;
 
 use crate::past::Past;
 use exchange::Answer;

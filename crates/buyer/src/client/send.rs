@@ -43,7 +43,9 @@ impl Client {
                     if order.is_some() {
                         let given = self.given(&signed, *response).await?;
                         self.keep_given(&mut request, &given).await;
+                        reach("KP19");
                         self.note_bought(entry, receipt.clone()).await;
+                        reach("KP20");
                         response = Box::new(self.with_given(request, &signed).await?);
                     } else {
                         self.note_bought(entry, receipt.clone()).await;

@@ -29,7 +29,11 @@ use crate::registry;
 )]
 pub(crate) struct Options {
     /// What to ask for
+    #[arg(required_unless_present = "resume", default_value = "")]
     url: String,
+    /// Take up every payment that was signed and whose outcome is not known; signs nothing new
+    #[arg(long, conflicts_with_all = ["url", "data", "dry_run", "again", "output"])]
+    resume: bool,
     /// Method [default: GET, or POST with -d]
     #[arg(short = 'X', long, value_name = "METHOD")]
     request: Option<String>,
@@ -86,6 +90,10 @@ fn dialect(name: &str) -> Result<DialectId, String> {
 const KEY_VARIABLE: &str = "GROAT_PRIVATE_KEY";
 
 pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<ExitCode> {
+    if options.resume {
+        let client = client(&options, data)?;
+        return show::resumed(&options, client.resume().await).await;
+    }
     let request = request(&options)?;
     let client = client(&options, data)?;
     if options.dry_run {

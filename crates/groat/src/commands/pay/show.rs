@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use base64::Engine as _;
-use groat_buyer::{Bought, BuyError, PaidWith, Plan};
+use groat_buyer::{Bought, BuyError, PaidWith, Plan, Resumed};
 use groat_core::policy::{Decision, usd};
 use groat_core::reason::printable;
 use http::StatusCode;
@@ -104,6 +104,51 @@ fn describe(paid: &PaidWith) -> Value {
     })
 }
 
+/// What became of purchases that were left open. The answers are not printed: whoever wants them asks again, and gets them
+/// for the same payment.
+pub(super) async fn resumed(
+    options: &Options,
+    resumed: Result<Vec<Resumed>, BuyError>,
+) -> anyhow::Result<ExitCode> {
+    let resumed = match resumed {
+        Ok(resumed) => resumed,
+        Err(error) => return Ok(failure(options, &error)),
+    };
+    let mut code = exit::OK;
+    let mut lines = Vec::new();
+    for one in &resumed {
+        let (outcome, text) = match &one.outcome {
+            Ok(bought) => ("bought", format!("HTTP {}", bought.response.status().as_u16())),
+            Err(error) => {
+                let (exit, kind) = kind_of(error);
+                code = ExitCode::from(exit);
+                (kind, error.to_string())
+            }
+        };
+        let payment = one.outcome.as_ref().ok().and_then(|bought| bought.payment.as_ref()).map(describe);
+        let id = one.id.map(|id| id.to_string());
+        if !options.json {
+            println!("{outcome:<8} {}  {}  {text}", one.title, id.as_deref().unwrap_or("-"));
+        }
+        lines.push(json!({ "request": one.title, "paymentId": id, "outcome": outcome, "message": text, "payment": payment }));
+    }
+    if options.json {
+        println!("{}", Value::Array(lines));
+    } else if resumed.is_empty() {
+        println!("nothing is open");
+    }
+    Ok(code)
+}
+
+fn kind_of(error: &BuyError) -> (u8, &'static str) {
+    match error {
+        BuyError::Refused { .. } => (exit::REFUSED, "refused"),
+        BuyError::Denied(_) | BuyError::NotApproved(_) => (exit::DENIED, "denied"),
+        BuyError::NoOffer(_) | BuyError::Fault(_) => (exit::FAULT, "fault"),
+        BuyError::Pending { .. } => (exit::PENDING, "pending"),
+    }
+}
+
 pub(super) fn plan(options: &Options, plan: &Plan) -> ExitCode {
     let verdict = |decision: &Option<Decision>| match decision {
         None => "cannot be paid by this wallet".to_owned(),
@@ -144,12 +189,7 @@ pub(super) fn plan(options: &Options, plan: &Plan) -> ExitCode {
 }
 
 pub(super) fn failure(options: &Options, error: &BuyError) -> ExitCode {
-    let (code, kind) = match error {
-        BuyError::Refused { .. } => (exit::REFUSED, "refused"),
-        BuyError::Denied(_) | BuyError::NotApproved(_) => (exit::DENIED, "denied"),
-        BuyError::NoOffer(_) | BuyError::Fault(_) => (exit::FAULT, "fault"),
-        BuyError::Pending { .. } => (exit::PENDING, "pending"),
-    };
+    let (code, kind) = kind_of(error);
     if options.json {
         println!("{}", json!({ "error": kind, "message": error.to_string() }));
     } else {

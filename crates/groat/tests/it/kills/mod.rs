@@ -7,6 +7,7 @@ mod buyer;
 mod facilitator;
 mod gate;
 mod stage;
+mod token;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -26,7 +27,7 @@ struct Row {
     run: fn(&Books<'_>) -> Duration,
 }
 
-const ROWS: [Row; 20] = [
+const ROWS: [Row; 23] = [
     Row { point: "KP0", story: "gate: payment read; the resend buys", run: gate::kp0 },
     Row { point: "KP1", story: "gate: held; the resend takes the hold up", run: gate::kp1 },
     Row { point: "KP2", story: "gate: verified, nothing held; the resend buys", run: gate::kp2 },
@@ -66,6 +67,13 @@ const ROWS: [Row; 20] = [
     Row { point: "KP16", story: "facilitator: book put back; found on the chain", run: facilitator::kp16 },
     Row { point: "KP17", story: "buyer: signed and noted, not sent; the same is sent", run: buyer::kp17 },
     Row { point: "KP18", story: "buyer: sent, nothing noted; the same is sent again", run: buyer::kp18 },
+    Row { point: "6C-B", story: "buyer of a token, at each of its points; resumed", run: token::buyer },
+    Row { point: "6C-G", story: "gate that sells a token, at each of its points; resumed", run: token::gate },
+    Row {
+        point: "6C-F",
+        story: "facilitator of a token, at each of its points; resumed",
+        run: token::facilitator,
+    },
     Row {
         point: "T20",
         story: "facilitator: settled, webhook not sent (KP13); the next one sends it",
@@ -78,7 +86,7 @@ fn whoever_dies_at_a_kill_point_loses_nothing_and_takes_nothing_twice() {
     let only = std::env::var("GROAT_KILLS_ONLY").ok().filter(|point| !point.is_empty());
     let rows: Vec<&Row> =
         ROWS.iter().filter(|row| only.as_deref().is_none_or(|point| row.point == point)).collect();
-    assert!(!rows.is_empty(), "there is no kill point {only:?}: KP0 to KP18, and T20");
+    assert!(!rows.is_empty(), "there is no row {only:?}: KP0 to KP18, 6C-B, 6C-G, 6C-F, and T20");
     let cluster = Cluster::start();
     let column = |books: Books<'_>| rows.iter().map(|row| outcome(row, &books)).collect::<Vec<_>>();
     let (files, databases) = std::thread::scope(|scope| {

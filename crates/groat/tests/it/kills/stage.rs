@@ -62,6 +62,11 @@ impl Stage {
         self.on_books(self.world.facilitator_command(&self.path("facilitator")))
     }
 
+    /// The same facilitator, where it was before.
+    pub(super) fn facilitator_at(&self, listen: &str) -> Command {
+        self.on_books(self.world.facilitator_at(listen, &self.path("facilitator")))
+    }
+
     pub(super) fn gate(&self, listen: &str, facilitator: &Running) -> Command {
         let mut command = world::gate(&self.path("gate"), listen, &self.upstream);
         command.args(["--facilitator", &facilitator.said("facilitator")]);
@@ -76,7 +81,7 @@ impl Stage {
         command
     }
 
-    fn on_books(&self, mut command: Command) -> Command {
+    pub(super) fn on_books(&self, mut command: Command) -> Command {
         command.envs(self.url.as_ref().map(|url| ("GROAT_STORE", url))).stderr(Stdio::null());
         command
     }
