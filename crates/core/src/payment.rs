@@ -31,7 +31,7 @@ impl std::fmt::Display for DialectId {
 }
 
 /// A buyer's payment: which offer, and the proof. The proof is the mechanism's to read.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Payment {
     /// The dialect it came in, and in which it is answered.
     pub dialect: DialectId,

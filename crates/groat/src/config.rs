@@ -153,6 +153,8 @@ pub(crate) struct RouteConfig {
     /// When the money is taken.
     #[serde(default)]
     pub(crate) settle: Settle,
+    /// What one payer may owe at once when it is taken after the answer.
+    pub(crate) unsettled_max: Option<Spanned<String>>,
     /// Instead of the gate's.
     pub(crate) confirmations: Option<Confirmations>,
     /// Seconds that a payment may take.
@@ -172,6 +174,7 @@ impl RouteConfig {
             networks: self.networks.iter().map(|network| network.get_ref().clone()).collect(),
             pay_to: self.pay_to.as_ref().map(|account| account.get_ref().clone()),
             settle: self.settle,
+            unsettled_max: self.unsettled_max.as_ref().map(|price| price.get_ref().clone()),
             confirmations: self.confirmations,
             timeout_s: self.timeout_s.as_ref().map(|seconds| *seconds.get_ref()),
             pass: self.pass.as_ref().map(|terms| terms.get_ref().clone()),

@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::canonical::public_origin;
 use crate::config::{ConfigError, Cors, Limits};
-use crate::gate::{Flights, Passes, PayLayer, Presence, Recovered, Sales};
+use crate::gate::{Credit, Flights, Passes, PayLayer, Presence, Recovered, Sales};
 use crate::route::RouteBuilder;
 
 /// A seller: who is paid, where, who settles, and where the book of sales lies. Cloning is cheap.
@@ -29,6 +29,7 @@ pub(crate) struct Shop {
     pub(crate) flights: Arc<Flights>,
     pub(crate) presence: Option<Presence>,
     pub(crate) passes: Passes,
+    pub(crate) credit: Credit,
     /// Where passes are sold, if they are.
     pub(crate) token_path: Option<String>,
     pub(crate) dialects: Dialects,
@@ -321,6 +322,7 @@ impl PayBuilder {
             presence: self.instance.map(|name| Presence::new(Arc::clone(&store), name)),
             facilitator: self.facilitator.ok_or(ConfigError::Missing("facilitator"))?,
             mechanisms: self.mechanisms,
+            credit: Credit::default(),
             passes: Passes::new(key, issuer, Arc::clone(&store)),
             token_path: self.token_path,
             sales: Sales::new(store),

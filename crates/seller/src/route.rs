@@ -28,6 +28,9 @@ pub enum Settle {
     Before,
     /// After the handler: only a success is charged, and it is buffered.
     After,
+    /// After the answer went out: the payment has been verified, and is settled while the buyer has its answer already.
+    /// What a payer owes at once is bounded ([`RouteBuilder::unsettled_max`]); above that it is as with `After`.
+    Async,
 }
 
 impl Settle {
@@ -36,7 +39,7 @@ impl Settle {
         match self {
             Self::Auto => !method.is_safe(),
             Self::Before => true,
-            Self::After => false,
+            Self::After | Self::Async => false,
         }
     }
 }
@@ -57,6 +60,8 @@ pub(crate) struct Route {
     pub(crate) shop: Arc<Shop>,
     pub(crate) pricing: Pricing,
     pub(crate) settle: Settle,
+    /// What one payer may owe, in the units of each offer.
+    pub(crate) unsettled_max: Option<Price>,
     pub(crate) confirmations: Confirmations,
     pub(crate) pass: Option<PassTerms>,
     pub(crate) description: String,
@@ -128,6 +133,7 @@ pub struct RouteBuilder {
     price_fn: Option<PriceFn>,
     pay_to_fn: Option<PayToFn>,
     settle: Settle,
+    unsettled_max: Option<String>,
     confirmations: Option<Confirmations>,
     pass: Option<PassTerms>,
     description: String,
@@ -150,6 +156,7 @@ impl RouteBuilder {
             price_fn: None,
             pay_to_fn: None,
             settle: Settle::Auto,
+            unsettled_max: None,
             confirmations: None,
             pass: None,
             description: String::new(),
@@ -236,6 +243,13 @@ impl RouteBuilder {
         self
     }
 
+    /// How much one payer may owe at once on a route that settles [`Settle::Async`], such as `$0.10`; five times the price
+    /// unless this is said.
+    pub fn unsettled_max(mut self, price: &str) -> Self {
+        self.unsettled_max = Some(price.to_owned());
+        self
+    }
+
     /// How deep the payment's block must lie before anything is handed out, instead of what holds for the seller's other
     /// routes. What takes longer than [`crate::Limits::settle_timeout_s`] is told as pending, and served on a resend.
     pub fn confirmations(mut self, confirmations: Confirmations) -> Self {
@@ -297,7 +311,9 @@ impl RouteBuilder {
         } else {
             Pricing::Fixed(checked)
         };
+        let unsettled_max = self.unsettled_max.as_deref().map(Price::parse).transpose();
         Ok(PayLayer::new(Route {
+            unsettled_max: unsettled_max.map_err(|error| ConfigError::wrong("unsettled_max", error))?,
             confirmations: self.confirmations.unwrap_or(self.shop.confirmations),
             pass: self.pass,
             shop: self.shop,

@@ -22,7 +22,7 @@ pub use gas_day::{GasDay, GasDayEvent};
 pub use kept_pass::{KeptPass, KeptPassEvent};
 pub use pass_use::{PassUse, PassUseEvent};
 pub use purchase::{Purchase, PurchaseEvent, PurchaseState, SignedPayment};
-pub use sale::{Answer, Sale, SaleEvent, SaleState};
+pub use sale::{Answer, Owed, Sale, SaleEvent, SaleState};
 pub use settlement::{Settled, Settlement, SettlementEvent, SettlementState};
 pub use slot::{Attempt, Mined, Slot, SlotEvent, SlotState};
 

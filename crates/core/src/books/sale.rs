@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Aggregate, Book};
 use crate::payment::Fingerprint;
-use crate::{Amount, Confirmations, PaymentId, Reason, Receipt, Timestamp};
+use crate::{Amount, Confirmations, Offer, Payment, PaymentId, Reason, Receipt, Timestamp};
 
 /// What the handler answered, kept so that the same payment gets the same answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,9 +84,23 @@ pub struct Sale {
     /// When the money was known to have moved.
     #[serde(default)]
     pub paid_at: Option<Timestamp>,
+    /// What has to be settled without the buyer, where the answer goes out before the money is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owed: Option<Box<Owed>>,
     /// Where it stands.
     #[serde(flatten)]
     pub state: SaleState,
+}
+
+/// A payment that is still to be settled, with all that takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owed {
+    /// The payment as it came.
+    pub payment: Payment,
+    /// The offer that it pays.
+    pub offer: Offer,
+    /// Who pays, where that is known.
+    pub payer: Option<String>,
 }
 
 /// What can happen to a sale.

@@ -79,6 +79,7 @@ fn sale() -> Sale {
         valid_until: Timestamp(50),
         keep_until: Timestamp(100),
         paid_at: None,
+        owed: None,
         state: SaleState::Held { started: false },
     }
 }

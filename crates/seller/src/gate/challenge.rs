@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use groat_core::{Challenge, Offer, Resource};
+use groat_core::{Amount, Challenge, Offer, Resource};
 use groat_wire::Dialects;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -49,6 +49,14 @@ impl Route {
         match &self.pricing {
             Pricing::Fixed(offers) => offers,
             Pricing::Asked { .. } => &[],
+        }
+    }
+
+    /// What one payer may owe here, in the units of an offer; `None` when that cannot be told.
+    pub(crate) fn unsettled_max(&self, offer: &Offer) -> Option<Amount> {
+        match &self.unsettled_max {
+            Some(price) => price.to_units(offer.currency.as_ref()?.decimals).ok(),
+            None => offer.amount.checked_mul(5),
         }
     }
 

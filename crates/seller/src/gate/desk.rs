@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use groat_core::books::Answer;
 use groat_core::payment::{DialectId, ReceiptOutcome};
-use groat_core::{Challenge, Fault, Network, Reason, Receipt, Refusal};
-use http::StatusCode;
+use groat_core::{Challenge, Fault, Network, PaymentId, Reason, Receipt, Refusal};
+use http::header::LINK;
+use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
 use super::{Reply, challenge, headers};
@@ -94,6 +95,16 @@ impl Desk {
                 self.with_receipt(Reply::error(StatusCode::GONE, "answer_not_kept", message), receipt)
             }
         }
+    }
+
+    /// Served, and not paid yet: the answer, and where to ask what became of the money. `None` when it was not kept.
+    pub(crate) fn on_credit(&self, answer: &Answer, id: &PaymentId) -> Option<Reply> {
+        let mut reply = Reply::from_answer(answer)?;
+        headers::keep_private(&mut reply.headers);
+        headers::vary(&mut reply.headers);
+        let status = HeaderValue::try_from(format!("</x402/payments/{id}>; rel=\"status\"")).ok()?;
+        reply.headers.append(LINK, status);
+        Some(reply)
     }
 
     /// Adds to a paid answer what only we may say.

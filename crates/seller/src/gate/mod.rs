@@ -6,6 +6,7 @@
 
 mod admit;
 mod challenge;
+mod credit;
 mod desk;
 mod flights;
 mod handler;
@@ -36,6 +37,7 @@ use crate::route::Route;
 
 pub(crate) use admit::{refuse_upgrade, whole, wrong_host};
 pub(crate) use challenge::ChallengeCache;
+pub(crate) use credit::Credit;
 pub(crate) use flights::Flights;
 pub(crate) use headers::{strip_request, strip_response};
 pub(crate) use money::is_dead;

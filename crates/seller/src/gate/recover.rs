@@ -1,9 +1,9 @@
 //! After a start: what a crash left open is finished as far as that is possible without the buyer.
 
-use groat_core::books::{Aggregate, SaleEvent, SaleState};
+use groat_core::books::{Aggregate, Owed, SaleEvent, SaleState};
 use groat_core::{Fault, Reason};
 
-use super::money::{self, Due, Known};
+use super::money::{self, Due, Known, Settlement, Till};
 use super::presence::is_free;
 use super::sales::Held;
 use crate::pay::Shop;
@@ -44,6 +44,9 @@ async fn finish(shop: &Shop, held: Held) -> Result<bool, Fault> {
     if shop.flights.has(&id) || !is_free(shop, held.sale()).await? {
         return Ok(false);
     }
+    if let (SaleState::Served { .. }, Some(owed)) = (&held.sale().state, held.sale().owed.clone()) {
+        return collect(shop, held, &owed).await;
+    }
     // A call to settle from before the crash may still be on its way: "never heard of it" says little as long as the
     // payment can be taken.
     let is_over = money::is_dead(shop, held.sale().valid_until);
@@ -59,6 +62,27 @@ async fn finish(shop: &Shop, held: Held) -> Result<bool, Fault> {
         }
         // Unknown money, an answer that lies ready, or a paid run that only the buyer's request can repeat.
         _ => return Ok(false),
+    };
+    let applied = shop.sales.apply(held, event, shop.now()).await?;
+    Ok(applied.is_some_and(|held| held.sale().is_final()))
+}
+
+/// The buyer may have its answer already, so nobody will send the payment again: it is settled here.
+async fn collect(shop: &Shop, held: Held, owed: &Owed) -> Result<bool, Fault> {
+    let sale = held.sale();
+    let (id, valid_until, confirmations) = (sale.id, sale.valid_until, sale.confirmations);
+    shop.credit.remember(id, owed);
+    let till = Till { shop, id, valid_until, payment: &owed.payment, offer: &owed.offer, confirmations };
+    let event = match till.settle(true).await {
+        Settlement::Settled(receipt) => {
+            shop.credit.paid(&id);
+            SaleEvent::Pay(receipt)
+        }
+        Settlement::Refused(refusal) => {
+            shop.credit.lost(&id);
+            SaleEvent::Refuse(refusal.reason)
+        }
+        Settlement::Pending(_) => return Ok(false),
     };
     let applied = shop.sales.apply(held, event, shop.now()).await?;
     Ok(applied.is_some_and(|held| held.sale().is_final()))

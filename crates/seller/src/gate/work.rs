@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use groat_core::books::{Sale, SaleEvent, SaleState};
+use groat_core::books::{Owed, Sale, SaleEvent, SaleState};
 use groat_core::ports::Mechanism;
 use groat_core::{Failure, Fault, Offer, Payment, PaymentId, Reason, Receipt, Refusal, Timestamp};
 use groat_failpoints::reach;
@@ -26,6 +26,7 @@ use super::money::{self, Known, Settlement, Till};
 use super::sales::Held;
 use super::{Inner, Reply, passes, presence, relay, reply, strip_response};
 use crate::paid::Paid;
+use crate::route::Settle;
 
 /// One paid request, complete.
 pub(crate) struct Order {
@@ -264,6 +265,7 @@ impl Work {
             valid_until: self.order.valid_until,
             keep_until: money::keep_until(&self.order.desk.route.shop, self.order.valid_until),
             paid_at: None,
+            owed: self.owed(),
             state: SaleState::Held { started },
         };
         let created = self.sales().create(sale).await;
@@ -335,7 +337,10 @@ impl Work {
                     self.serve_first(held, started).await
                 }
             }
-            SaleState::Served { .. } => self.take_money(held).await,
+            SaleState::Served { .. } => {
+                self.hand_out(&held);
+                self.take_money(held).await
+            }
             SaleState::Paid { receipt, started: false } => {
                 let receipt = receipt.clone();
                 let held = self.apply_paid(held, SaleEvent::Start, &receipt).await?;
@@ -440,10 +445,31 @@ impl Work {
         }
     }
 
+    /// What must be known to settle without the buyer, on a route that hands out before the money is in.
+    fn owed(&self) -> Option<Box<Owed>> {
+        let Order { desk, payment, offer, .. } = &self.order;
+        let is_lending = desk.route.settle == Settle::Async && !self.paid_before;
+        let owed = || Owed { payment: payment.clone(), offer: offer.clone(), payer: self.payer.clone() };
+        is_lending.then(|| Box::new(owed()))
+    }
+
+    /// Gives the answer out before the money is in, to a payer who may owe that much.
+    fn hand_out(&mut self, held: &Held) {
+        let (sale, route) = (held.sale(), &self.order.desk.route);
+        let (SaleState::Served { answer }, Some(owed)) = (&sale.state, &sale.owed) else { return };
+        let Some(reply) = self.order.desk.on_credit(answer, &sale.id) else { return };
+        let is_lent =
+            route.unsettled_max(&owed.offer).is_some_and(|max| route.shop.credit.lend(sale.id, owed, max));
+        if let Some(live) = self.live.take_if(|_| is_lent) {
+            let _ = live.send(reply.response());
+        }
+    }
+
     /// The money for an answer that lies ready.
     async fn take_money(&mut self, held: Held) -> Step {
         match self.till().settle(self.resumed).await {
             Settlement::Settled(receipt) => {
+                self.order.desk.route.shop.credit.paid(&self.order.id);
                 self.apply_paid(held, SaleEvent::Pay(receipt.clone()), &receipt).await
             }
             Settlement::Refused(refusal) => self.refuse(held, &refusal).await,
@@ -453,6 +479,7 @@ impl Work {
 
     /// The money did not move and will not.
     async fn refuse(&self, held: Held, refusal: &Refusal) -> Step {
+        self.order.desk.route.shop.credit.lost(&self.order.id);
         self.apply(held, SaleEvent::Refuse(refusal.reason.clone())).await?;
         Err(self.order.desk.failed(refusal))
     }

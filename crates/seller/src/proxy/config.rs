@@ -61,6 +61,9 @@ pub struct RouteRule {
     /// When the money is taken.
     #[serde(default)]
     pub settle: Settle,
+    /// How much one payer may owe at once with `settle = "async"`, such as `$0.10`.
+    #[serde(default)]
+    pub unsettled_max: Option<String>,
     /// How deep the payment's block must lie before anything is handed out, instead of the seller's.
     #[serde(default)]
     pub confirmations: Option<Confirmations>,
@@ -83,6 +86,7 @@ impl RouteRule {
             networks: Vec::new(),
             pay_to: None,
             settle: Settle::default(),
+            unsettled_max: None,
             confirmations: None,
             timeout_s: None,
             pass: None,

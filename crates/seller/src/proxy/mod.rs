@@ -70,6 +70,9 @@ impl Gateway {
             if let Some(account) = &rule.pay_to {
                 route = route.pay_to(account);
             }
+            if let Some(price) = &rule.unsettled_max {
+                route = route.unsettled_max(price);
+            }
             if let Some(confirmations) = rule.confirmations {
                 route = route.confirmations(confirmations);
             }

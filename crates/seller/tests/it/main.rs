@@ -8,6 +8,7 @@ mod before;
 mod challenge;
 mod confirmations;
 mod crash;
+mod credit;
 mod gateway;
 mod kit;
 mod once;
