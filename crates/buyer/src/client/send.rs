@@ -46,7 +46,7 @@ impl Client {
                         reach("KP19");
                         self.note_bought(entry, receipt.clone()).await;
                         reach("KP20");
-                        response = Box::new(self.with_given(request, &signed).await?);
+                        *response = self.with_given(request, &signed).await?;
                     } else {
                         self.note_bought(entry, receipt.clone()).await;
                         self.keep_pass(&request, &response).await;

@@ -45,7 +45,8 @@ impl Credit {
         let asset = format!("{} {}", owed.offer.network, owed.offer.asset);
         let of_payer =
             lent.open.iter().filter(|(of, loan)| **of != id && loan.payer == *payer && loan.asset == asset);
-        let total = of_payer.fold(Some(owed.offer.amount), |sum, (_, loan)| sum?.checked_add(loan.amount));
+        let mut total = of_payer.map(|(_, loan)| loan.amount);
+        let total = total.try_fold(owed.offer.amount, |sum, amount| sum.checked_add(amount));
         if total.is_none_or(|total| total > amount_max) {
             return false;
         }

@@ -27,6 +27,7 @@ fn sale(number: u8) -> Sale {
         valid_until: NOW.plus(30),
         keep_until: NOW.plus(60),
         paid_at: None,
+        owed: None,
         state: SaleState::Held { started: false },
     }
 }
