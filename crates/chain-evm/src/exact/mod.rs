@@ -22,7 +22,9 @@ use groat_core::key::KeyKind;
 use groat_core::offer::{Ask, Currency};
 use groat_core::ports::{Mechanism, Token};
 use groat_core::{Network, Offer, Payment, PaymentKey, Reason, Terms, Timestamp};
+pub(crate) use plan::{plan_call, planned_call};
 use serde_json::{Map, Value};
+pub(crate) use settle::{key_of, sign};
 
 use crate::assets::{self, Asset, Transfer};
 use crate::{Chain, account};

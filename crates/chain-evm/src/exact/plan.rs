@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use alloy_consensus::TxEip1559;
-use alloy_primitives::{Address, U64, U256};
+use alloy_primitives::{Address, Bytes, U64, U256};
 use alloy_sol_types::SolCall;
 use groat_core::ports::Plan;
 use groat_core::{Failure, Fault, Reason};
@@ -54,27 +54,75 @@ pub(super) async fn single(chain: &Chain, signer: Address, rider: &Rider) -> Res
         (false, true) => limits.gas_max,
         (false, false) => limits.gas_contract_max,
     };
-    let call = Call { from: Some(signer), to, input, gas: None, price: None };
-    let (estimate, fees) =
-        tokio::join!(chain.rpc().try_ask::<_, U64>("eth_estimateGas", (call, "latest")), chain.fees(),);
-    let refused =
-        |reason: Reason| Ok(Plan { verdicts: vec![Err(Failure::from(reason))], terms: Value::Null });
-    let gas = match estimate? {
-        Ok(gas) => gas.to::<u64>(),
-        Err(refusal) if refusal.is_execution() => return refused(revert_reason(&refusal.message)),
-        Err(refusal) => return Err(Fault::unavailable("chain", refusal.message)),
+    let (gas, fees) = match estimated(chain, signer, to, input, gas_max).await? {
+        Ok(estimated) => estimated,
+        Err(reason) => return Ok(refused(reason)),
     };
-    if gas > gas_max {
-        return refused(Reason::GasBudgetExceeded);
-    }
     if plain {
         chain.note_transfer_gas(rider.asset, gas);
     }
     let gas = slack(gas).min(gas_max);
-    let fees = fees?;
     afford(chain, signer, gas, fees).await?;
     let terms = Terms { fees, single: Some(Single { gas, deploy }), shared: 0, alone: 0 };
     Ok(Plan { verdicts: vec![Ok(())], terms: json!(terms) })
+}
+
+/// Any call in a transaction of its own.
+pub(crate) async fn plan_call(
+    chain: &Chain,
+    signer: Address,
+    to: Address,
+    input: Bytes,
+    gas_max: u64,
+) -> Result<Plan, Fault> {
+    let (gas, fees) = match estimated(chain, signer, to, input, gas_max).await? {
+        Ok(estimated) => estimated,
+        Err(reason) => return Ok(refused(reason)),
+    };
+    let gas = slack(gas).min(gas_max);
+    afford(chain, signer, gas, fees).await?;
+    let terms = Terms { fees, single: Some(Single { gas, deploy: false }), shared: 0, alone: 0 };
+    Ok(Plan { verdicts: vec![Ok(())], terms: json!(terms) })
+}
+
+/// The transaction of a call that was planned, to be signed.
+pub(crate) fn planned_call(
+    chain: &Chain,
+    nonce: u64,
+    to: Address,
+    input: Bytes,
+    terms: &Value,
+) -> Result<TxEip1559, Fault> {
+    let Terms { fees, single, .. } =
+        Terms::deserialize(terms).map_err(|error| Fault::garbled("plan", error))?;
+    let single = single.ok_or_else(|| Fault::garbled("plan", "it is of several payments"))?;
+    Ok(transaction::call(chain.chain_id(), nonce, single.gas, fees, to, input))
+}
+
+/// What a call takes now, and the price of gas; or why it would come to nothing.
+async fn estimated(
+    chain: &Chain,
+    signer: Address,
+    to: Address,
+    input: Bytes,
+    gas_max: u64,
+) -> Result<Result<(u64, Fees), Reason>, Fault> {
+    let call = Call { from: Some(signer), to, input, gas: None, price: None };
+    let (estimate, fees) =
+        tokio::join!(chain.rpc().try_ask::<_, U64>("eth_estimateGas", (call, "latest")), chain.fees(),);
+    let gas = match estimate? {
+        Ok(gas) => gas.to::<u64>(),
+        Err(refusal) if refusal.is_execution() => return Ok(Err(revert_reason(&refusal.message))),
+        Err(refusal) => return Err(Fault::unavailable("chain", refusal.message)),
+    };
+    if gas > gas_max {
+        return Ok(Err(Reason::GasBudgetExceeded));
+    }
+    Ok(Ok((gas, fees?)))
+}
+
+fn refused(reason: Reason) -> Plan {
+    Plan { verdicts: vec![Err(Failure::from(reason))], terms: Value::Null }
 }
 
 /// Several plain payments in one transaction. They are tried first, all together: whoever fails there stays behind.

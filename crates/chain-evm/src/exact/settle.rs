@@ -179,9 +179,7 @@ impl ExactEvm {
 
     fn key_of(&self, network: &Network, signer: &str) -> Result<(&Chain, &GasKey), Fault> {
         let chain = self.set_up(network)?;
-        let key = chain.key(signer).ok_or_else(|| {
-            Fault::unavailable("signer", format!("the key of {signer} is not set up any more"))
-        })?;
+        let key = key_of(chain, signer)?;
         Ok((chain, key))
     }
 
@@ -217,7 +215,18 @@ impl ExactEvm {
     }
 }
 
-fn sign(key: &GasKey, transaction: alloy_consensus::TxEip1559, at: Timestamp) -> Result<Attempt, Fault> {
+/// The key of an account that pays for gas.
+pub(crate) fn key_of<'c>(chain: &'c Chain, signer: &str) -> Result<&'c GasKey, Fault> {
+    chain
+        .key(signer)
+        .ok_or_else(|| Fault::unavailable("signer", format!("the key of {signer} is not set up any more")))
+}
+
+pub(crate) fn sign(
+    key: &GasKey,
+    transaction: alloy_consensus::TxEip1559,
+    at: Timestamp,
+) -> Result<Attempt, Fault> {
     let signed = transaction::sign(key, transaction).map_err(|error| Fault::unavailable("signer", error))?;
     Ok(Attempt { transaction: signed.hash.to_string(), raw: signed.raw.to_string(), at })
 }

@@ -5,11 +5,13 @@
 //! signature. Signatures with a high `s` are taken, because libraries for JWT do not normalise; a signature is never a
 //! replay key.
 
+mod contract;
 pub mod digest;
 mod mechanism;
 mod observe;
 mod payer;
 mod recover;
+mod relay;
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +23,7 @@ use crate::exact::proof::Signature;
 use digest::{Claims, Signing};
 
 pub use mechanism::PayProofEvm;
+pub use relay::RelayEvm;
 
 /// A proof whose claims fit its request.
 #[derive(Debug, Clone, Copy)]

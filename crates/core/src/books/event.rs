@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Aggregate, Book, Settlement, SettlementState};
+use super::{Aggregate, Asked, Book, Paid, Settlement, SettlementState};
 use crate::{Amount, Network, PaymentId, Reason, Timestamp};
 
 /// What has happened to a payment.
@@ -13,7 +13,7 @@ pub enum EventKind {
     /// It was told as settled, and a reorganisation has undone that.
     #[serde(rename = "payment.reverted")]
     Reverted,
-    /// It is settled after all.
+    /// It is settled after all; of a [request](super::Asked): it is paid.
     #[serde(rename = "payment.settled")]
     Settled,
 }
@@ -46,6 +46,9 @@ pub struct PaymentEvent {
     pub block: Option<u64>,
     /// Reverted for good: why. Without it the payment can still be settled.
     pub reason: Option<Reason>,
+    /// The id of the request that it pays, where a seller had told of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
 }
 
 impl EventKind {
@@ -102,6 +105,32 @@ impl PaymentEvent {
             transaction,
             block,
             reason,
+            request: None,
+        }
+    }
+
+    /// That a request is paid, or not any more, as yet without a number.
+    pub fn of_request(
+        asked: &Asked,
+        payment: PaymentId,
+        kind: EventKind,
+        paid: &Paid,
+        at: Timestamp,
+    ) -> Self {
+        Self {
+            number: 0,
+            kind,
+            at,
+            payment,
+            network: asked.network.clone(),
+            asset: asked.asset.clone(),
+            payer: paid.buyer.clone(),
+            pay_to: asked.seller.clone(),
+            amount: asked.amount,
+            transaction: Some(paid.transaction.clone()),
+            block: None,
+            reason: None,
+            request: Some(asked.id.clone()),
         }
     }
 

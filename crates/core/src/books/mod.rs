@@ -4,10 +4,13 @@
 //! Each is a pure state machine; [`Aggregate::apply`] is the only way a state changes, and an event that does not fit
 //! is refused with `None` instead of being ignored.
 
+mod asked;
+mod cursor;
 mod delivery;
 mod endpoint;
 mod event;
 mod gas_day;
+mod kept_answer;
 mod kept_pass;
 mod pass_use;
 mod purchase;
@@ -15,10 +18,13 @@ mod sale;
 mod settlement;
 mod slot;
 
+pub use asked::{Asked, AskedEvent, AskedState, Paid};
+pub use cursor::{Cursor, CursorEvent};
 pub use delivery::{Delivery, DeliveryEvent, DeliveryState, Subject, Tried};
 pub use endpoint::{EndpointState, WebhookEndpoint, WebhookEndpointEvent, WebhookSecret};
 pub use event::{EventKind, PaymentEvent};
 pub use gas_day::{GasDay, GasDayEvent};
+pub use kept_answer::{KeptAnswer, KeptEvent, KeptState};
 pub use kept_pass::{KeptPass, KeptPassEvent};
 pub use pass_use::{PassUse, PassUseEvent};
 pub use purchase::{Purchase, PurchaseEvent, PurchaseState, SignedPayment};
@@ -58,11 +64,17 @@ pub enum Book {
     Endpoints,
     /// What they are told: `endpoint/event`.
     Deliveries,
+    /// Requests for payment that a facilitator was told of: `hash of the id/caller`.
+    Requests,
+    /// How far the events of a contract have been read: `network/contract`.
+    Cursors,
+    /// Answers of the facilitator's API by idempotency key.
+    Answers,
 }
 
 impl Book {
     /// Every book, for stores that prepare one table for each.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Purchases,
         Self::Sales,
         Self::Settlements,
@@ -75,6 +87,9 @@ impl Book {
         Self::KeptPasses,
         Self::Endpoints,
         Self::Deliveries,
+        Self::Requests,
+        Self::Cursors,
+        Self::Answers,
     ];
 
     /// Its table name.
@@ -92,6 +107,9 @@ impl Book {
             Self::KeptPasses => "kept_passes",
             Self::Endpoints => "webhook_endpoints",
             Self::Deliveries => "webhook_deliveries",
+            Self::Requests => "requests",
+            Self::Cursors => "cursors",
+            Self::Answers => "answers",
         }
     }
 }

@@ -3,6 +3,7 @@
 mod chain;
 mod facilitator;
 mod observer;
+mod request_chain;
 mod store;
 
 pub use chain::{
@@ -11,6 +12,7 @@ pub use chain::{
 };
 pub use facilitator::{Facilitator, Kind, PaymentStatus, Supported};
 pub use observer::{Observer, Seen};
+pub use request_chain::{BlockMark, PayCurrency, RelayOrder, RequestChain, RequestPaid};
 pub use store::{Expect, Record, Store, Write};
 
 use crate::{Fault, Timestamp};

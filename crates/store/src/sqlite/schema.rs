@@ -74,6 +74,9 @@ pub(super) fn sql(book: Book) -> &'static Sql {
         Book::KeptPasses => &const { sql!("kept_passes") },
         Book::Endpoints => &const { sql!("webhook_endpoints") },
         Book::Deliveries => &const { sql!("webhook_deliveries") },
+        Book::Requests => &const { sql!("requests") },
+        Book::Cursors => &const { sql!("cursors") },
+        Book::Answers => &const { sql!("answers") },
     }
 }
 

@@ -179,6 +179,11 @@ impl PaymentRequest {
         Keccak256::digest(canonical::object(&self.hashed()).as_bytes()).into()
     }
 
+    /// What events call the request: keccak256 of its id.
+    pub fn topic(&self) -> String {
+        topic(&self.id)
+    }
+
     /// The description for people: without what could rewrite the line that it stands in.
     pub fn shown_description(&self) -> String {
         let is_plain = |c: &char| {
@@ -272,6 +277,11 @@ impl More {
             error: text("error")?,
         })
     }
+}
+
+/// What events call a request of this id.
+pub fn topic(id: &str) -> String {
+    Keccak256::digest(id.as_bytes()).iter().fold("0x".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Whether this can be the id of a request.
