@@ -6,8 +6,10 @@
 mod engine;
 pub mod http;
 mod remote;
+mod requests;
 mod status;
 pub mod webhooks;
 
 pub use engine::{Bell, ChainNonces, Engine, EngineOptions, LaneStatus, ResumeError, Resumed};
 pub use remote::{Carrier, Remote, RemoteError};
+pub use requests::Requests;

@@ -133,7 +133,7 @@ impl Engine {
         }))
     }
 
-    fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.0.clock.now()
     }
 
@@ -165,13 +165,27 @@ impl Engine {
                 continue;
             }
             match self.catch_up(settler.as_ref(), &network, &signer, has_started).await {
-                Ok(false) => self.heed_lane(settler, &network, &signer).await?,
-                Ok(true) if has_started => self.0.queues.of(settler, &network).halt(&signer),
+                Ok(false) => {
+                    for settler in self.sharing(&network, &signer) {
+                        self.heed_lane(settler, &network, &signer).await?;
+                    }
+                }
+                Ok(true) if has_started => {
+                    for settler in self.sharing(&network, &signer) {
+                        self.0.queues.of(settler, &network).halt(&signer);
+                    }
+                }
                 Ok(true) => self.0.is_restored.store(true, Ordering::Relaxed),
                 Err(fault) => tracing::warn!(%network, signer, %fault, "cannot compare nonces"),
             }
         }
         Ok(())
+    }
+
+    /// The mechanisms whose transactions an account signs: its lane is one, their queues are several.
+    fn sharing(&self, network: &Network, signer: &str) -> impl Iterator<Item = &Arc<dyn Settler>> {
+        let here = self.0.settlers.iter().filter(move |settler| settler.speaks(network));
+        here.filter(move |settler| settler.signers(network).iter().any(|known| known == signer))
     }
 
     /// Watches a slot from the book; nothing when somebody in this process does.

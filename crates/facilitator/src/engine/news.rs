@@ -131,6 +131,16 @@ impl Engine {
         }
         Ok(None)
     }
+
+    /// A write and what it is worth telling, in one commit; `false` when somebody else wrote first.
+    pub(crate) async fn commit_telling(
+        &self,
+        write: Write,
+        event: Option<PaymentEvent>,
+    ) -> Result<bool, Fault> {
+        let news = self.commit_with(vec![write], event.into_iter().collect()).await?;
+        Ok(news.map(|news| news.tell(self)).is_some())
+    }
 }
 
 impl News {
@@ -141,6 +151,10 @@ impl News {
         }
         for event in self.0 {
             let (payment, kind) = (event.payment, event.kind.word());
+            if let Some(request) = &event.request {
+                tracing::info!(%payment, request, transaction = event.transaction, "{kind}");
+                continue;
+            }
             match event.kind {
                 EventKind::Reverted => {
                     let (payer, transaction) = (event.payer, event.transaction);

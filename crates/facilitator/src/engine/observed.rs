@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use groat_core::books::{Settlement, SettlementEvent, SettlementState};
 use groat_core::ports::{Observer, Seen};
-use groat_core::{Claim, Failure, Network, Offer, Payment, Reason, Receipt, Timestamp, Verified};
+use groat_core::{
+    Claim, Failure, Fault, Network, Offer, Payment, PaymentId, Reason, Receipt, Timestamp, Verified,
+};
 use groat_store::{Applied, Entry};
 
 use super::Engine;
@@ -96,7 +98,7 @@ impl Engine {
         }
     }
 
-    async fn see(
+    pub(crate) async fn see(
         &self,
         observer: &dyn Observer,
         payment: &Payment,
@@ -108,5 +110,27 @@ impl Engine {
         let same = |one: &str, other: &str| observer.same_account(one, other);
         let verified = Verified::compare(seen.claim.clone(), offer, same);
         Ok((verified.map_err(|reason| Failure::from(reason).by(&payer))?, seen))
+    }
+
+    /// Whether a payment that was seen has bought nothing yet.
+    pub(crate) async fn is_unused(&self, seen: &Seen) -> Result<bool, Fault> {
+        Ok(self.0.journal.load(&seen.claim.key.id().to_string()).await?.is_none())
+    }
+
+    /// Takes a payment that was seen. Of all who do, one is told that it was the first.
+    pub(crate) async fn take(
+        &self,
+        verified: Verified,
+        seen: &Seen,
+        payment: &Payment,
+    ) -> Result<bool, Fault> {
+        let settled = SettlementState::Settled(seen.settled.clone());
+        let record = Settlement { told: true, state: settled, ..self.held(verified, payment) };
+        Ok(self.0.journal.create(record).await?.is_some())
+    }
+
+    /// The id of a payment of one of our own schemes.
+    pub(crate) fn payment_id(&self, payment: &Payment, offer: &Offer) -> Result<PaymentId, Reason> {
+        Ok(self.settler(&offer.scheme, &offer.network)?.key(payment, offer)?.0.id())
     }
 }

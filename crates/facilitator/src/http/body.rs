@@ -14,32 +14,34 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads a JSON request body within its limits. `Err` is the answer to give.
 pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Response> {
+    read_bytes(headers, body).await.map_err(|(status, code, message)| error(status, code, message))
+}
+
+/// The same; `Err` is status, code and sentence of the answer to give.
+pub(super) async fn read_bytes(
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Bytes, (StatusCode, &'static str, &'static str)> {
     let field = |name| {
         headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok()).unwrap_or_default()
     };
     // A form post from a web page must not reach us (threat row H10), nor a compressed bomb (H09).
     let media = field(header::CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
     if !media.eq_ignore_ascii_case("application/json") {
-        return Err(error(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
-            "send application/json",
-        ));
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Err((status, "unsupported_media_type", "send application/json"));
     }
     if !field(header::CONTENT_ENCODING).is_empty() {
-        return Err(error(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_encoding",
-            "send the body uncompressed",
-        ));
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Err((status, "unsupported_encoding", "send the body uncompressed"));
     }
     match tokio::time::timeout(READ_TIMEOUT, axum::body::to_bytes(body, BODY_SIZE_BYTES_MAX)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(problem)) if is_limit(&problem) => {
-            Err(error(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "a body is at most 262144 bytes"))
+            Err((StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", "a body is at most 262144 bytes"))
         }
-        Ok(Err(_)) => Err(error(StatusCode::BAD_REQUEST, "invalid_payload", "the body could not be read")),
-        Err(_) => Err(error(StatusCode::REQUEST_TIMEOUT, "timeout", "the body took longer than 10 seconds")),
+        Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "invalid_payload", "the body could not be read")),
+        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "timeout", "the body took longer than 10 seconds")),
     }
 }
 

@@ -124,6 +124,11 @@ fn unauthorized(message: &str) -> Response {
 }
 
 impl Admitted {
+    /// The name of its key; empty where none is needed.
+    pub(super) fn name(&self) -> &str {
+        self.0.as_ref().map_or("", |known| &known.caller.name)
+    }
+
     /// What bounds the gas that is spent for it.
     pub(super) fn budget(&self) -> Option<&Arc<Budget>> {
         self.0.as_ref()?.budget.as_ref()
@@ -139,10 +144,5 @@ impl Admitted {
     ) -> Result<(), Refusal> {
         let Some(known) = &self.0 else { return Ok(()) };
         known.caller.allows(&service.mechanisms, network, asset, pay_to)
-    }
-
-    /// The name of the caller; empty where nobody needs a key.
-    pub(super) fn name(&self) -> &str {
-        self.0.as_ref().map_or("", |known| &known.caller.name)
     }
 }

@@ -1,7 +1,7 @@
 //! The facilitator over HTTP, as official clients expect it (x402 facilitator API) and a little more.
 //!
 //! `POST /verify`, `POST /settle`, `GET /supported`; `GET /payments/{id}` and `GET /payments?network&asset&from&nonce`;
-//! `GET /events`, `/v1/webhook_endpoints`; `GET /livez`, `/readyz`, `/metrics`, `/openapi.json`. Negative verdicts are HTTP 200 with a reason; hostile input
+//! `GET /events`, everything under `/v1` ([`v1`]), `/v1/webhook_endpoints`; `GET /livez`, `/readyz`, `/metrics`, `/openapi.json`. Negative verdicts are HTTP 200 with a reason; hostile input
 //! is 400, 413 or 415; a missing key is 401; trouble of ours is 503 with `Retry-After`; nothing is ever 500.
 
 mod body;
@@ -9,6 +9,7 @@ mod budget;
 mod callers;
 mod events;
 mod payments;
+mod v1;
 mod verdicts;
 mod webhooks;
 
@@ -22,6 +23,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use groat_core::ports::{Clock, Facilitator, Mechanism, Store};
 
+use crate::Requests;
 use callers::{Admitted, Known};
 pub use callers::{Caller, digest};
 
@@ -36,6 +38,7 @@ pub struct Service {
     ready: Ready,
     callers: Arc<[Arc<Known>]>,
     webhooks: Option<Webhooks>,
+    v1: Option<v1::V1>,
 }
 
 /// Whether payments can be taken; false until what a crash left open has been taken up.
@@ -62,7 +65,7 @@ impl Service {
         ready: Ready,
     ) -> Self {
         let (mechanisms, metrics) = (mechanisms.into(), Arc::new(metrics));
-        Self { facilitator, mechanisms, metrics, ready, callers: Arc::default(), webhooks: None }
+        Self { facilitator, mechanisms, metrics, ready, callers: Arc::default(), webhooks: None, v1: None }
     }
 
     /// Answers these callers only, except for what the service is and whether it is well. With none: everybody. Their
@@ -77,9 +80,16 @@ impl Service {
         Self { webhooks: Some(webhooks), ..self }
     }
 
+    /// Answers for payments of requests too, under `/v1` (`docs/spec/x402-pay-1.md`). Answers that are given again lie in
+    /// this store.
+    pub fn paying(self, requests: Requests, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> Self {
+        Self { v1: Some(v1::V1::new(requests, store, clock)), ..self }
+    }
+
     /// The routes.
     pub fn router(self) -> Router {
-        Router::new()
+        let paying = if self.v1.is_some() { v1::router() } else { Router::new() };
+        paying
             .route("/verify", post(verdicts::verify))
             .route("/settle", post(verdicts::settle))
             .route("/supported", get(verdicts::supported))

@@ -1,0 +1,234 @@
+//! `Idempotency-Key` (IETF draft, as Stripe has it): whoever lost an answer asks again and gets the same one, also after a
+//! restart, and another request under the same key is refused (threat rows R12 to R15, T23).
+//!
+//! The key is a caller's own: its name, method and path are part of where the answer lies. Answers that say "not now"
+//! (202, 401, 403, 408, 409, 429 and 5xx) are not kept, so that a retry can get on.
+
+use std::future::Future;
+
+use axum::http::{HeaderMap, StatusCode};
+use groat_core::Fault;
+use groat_core::books::{KeptAnswer, KeptEvent, KeptState};
+use groat_store::{Applied, Entry};
+use sha2::{Digest, Sha256};
+
+use super::V1;
+use super::reply::Reply;
+
+const CHARS_MAX: usize = 255;
+/// How often the record is tried again because somebody else wrote first.
+const TRIES_MAX: usize = 16;
+
+/// What a request goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Key {
+    /// The client has chosen it.
+    Sent(String),
+    /// It follows from the request that is paid. Only success is kept for it, so that nobody's nonsense stands in the way
+    /// of a payment.
+    Derived(String),
+}
+
+/// Whose key it is, and for what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scope<'s> {
+    /// The name of the API key, empty where none is needed.
+    pub(super) caller: &'s str,
+    pub(super) method: &'static str,
+    pub(super) path: &'static str,
+}
+
+impl Scope<'_> {
+    /// Where the answer lies. Every part has its length before it.
+    fn place(&self, key: &Key) -> String {
+        let (kind, key) = match key {
+            Key::Sent(key) => ("sent", key),
+            Key::Derived(key) => ("derived", key),
+        };
+        let mut hash = Sha256::new();
+        for part in [self.caller, self.method, self.path, kind, key] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        hex(&hash.finalize())
+    }
+}
+
+/// The key of the one field; raw, or a string of RFC 9651. Both are the same key.
+pub(super) fn read(headers: &HeaderMap) -> Result<Option<Key>, Reply> {
+    let wrong = || {
+        let detail =
+            "Idempotency-Key is one field of 1 to 255 visible characters, plain or as a quoted string";
+        Reply::problem(StatusCode::BAD_REQUEST, "invalid_idempotency_key", detail)
+    };
+    let mut fields = headers.get_all("idempotency-key").iter();
+    let Some(field) = fields.next() else { return Ok(None) };
+    if fields.next().is_some() || field.len() > 2 * CHARS_MAX + 2 {
+        return Err(wrong());
+    }
+    let text = field.to_str().map_err(|_| wrong())?.trim();
+    let key = match text.strip_prefix('"') {
+        Some(rest) => unquoted(rest).ok_or_else(wrong)?,
+        None => text.to_owned(),
+    };
+    let is_visible = key.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+    if key.is_empty() || key.len() > CHARS_MAX || !is_visible {
+        return Err(wrong());
+    }
+    Ok(Some(Key::Sent(key)))
+}
+
+/// The rest of a quoted string behind its first mark; nothing may stand behind the last.
+fn unquoted(rest: &str) -> Option<String> {
+    let mut key = String::new();
+    let mut letters = rest.chars();
+    loop {
+        match letters.next()? {
+            '"' => return letters.next().is_none().then_some(key),
+            '\\' => match letters.next()? {
+                letter @ ('"' | '\\') => key.push(letter),
+                _ => return None,
+            },
+            letter => key.push(letter),
+        }
+    }
+}
+
+/// Does the work once for a key, and gives its answer to everybody who asks with the same body. Without a key it is just
+/// done. Work that has begun is detached: who hangs up cancels nothing.
+pub(super) async fn once(
+    v1: &V1,
+    scope: Scope<'_>,
+    key: Option<Key>,
+    body: &[u8],
+    work: impl Future<Output = Reply> + Send + 'static,
+) -> Reply {
+    let Some(key) = key else { return detached(work).await };
+    let is_derived = matches!(key, Key::Derived(_));
+    let fingerprint = hex(&Sha256::digest(body));
+    let mine = match begin(v1, &scope.place(&key), &fingerprint, is_derived).await {
+        Ok(Begun::Mine(mine)) => mine,
+        Ok(Begun::Answered(reply)) => return reply,
+        Err(fault) => return Reply::fault(&fault),
+    };
+    let v1 = v1.clone();
+    detached(async move {
+        let reply = work.await;
+        let event = match is_kept(reply.status, is_derived) {
+            true => KeptEvent::Keep { status: reply.status.as_u16(), body: reply.body.clone() },
+            false => KeptEvent::Release,
+        };
+        if let Err(fault) = v1.0.answers.apply(mine, event, v1.now()).await {
+            // It is free again after a while, and whatever moves money is done once all the same.
+            tracing::warn!(%fault, "an answer is not kept");
+        }
+        reply
+    })
+    .await
+}
+
+async fn detached(work: impl Future<Output = Reply> + Send + 'static) -> Reply {
+    let lost = || Reply::fault(&Fault::unavailable("facilitator", "the work was given up"));
+    tokio::spawn(work).await.unwrap_or_else(|_| lost())
+}
+
+enum Begun {
+    Mine(Entry<KeptAnswer>),
+    Answered(Reply),
+}
+
+async fn begin(v1: &V1, place: &str, fingerprint: &str, is_derived: bool) -> Result<Begun, Fault> {
+    for _ in 0..TRIES_MAX {
+        let now = v1.now();
+        let Some(entry) = v1.0.answers.load(place).await? else {
+            let state = KeptState::Running { since: now };
+            let first = KeptAnswer { scope: place.to_owned(), fingerprint: fingerprint.to_owned(), state };
+            match v1.0.answers.create(first).await? {
+                Some(mine) => return Ok(Begun::Mine(mine)),
+                None => continue,
+            }
+        };
+        if !entry.record.is_free(now) {
+            return Ok(Begun::Answered(known(&entry.record, fingerprint, is_derived)));
+        }
+        let event = KeptEvent::Begin { fingerprint: fingerprint.to_owned() };
+        if let Applied::Done(mine) = v1.0.answers.apply(entry, event, now).await? {
+            return Ok(Begun::Mine(mine));
+        }
+    }
+    Err(Fault::unavailable("store", "too many write at once"))
+}
+
+/// The answer to whoever comes second.
+fn known(record: &KeptAnswer, fingerprint: &str, is_derived: bool) -> Reply {
+    let is_same = record.fingerprint == fingerprint;
+    match &record.state {
+        KeptState::Kept { status, body, .. } if is_same => Reply {
+            is_replayed: true,
+            ..Reply::new(StatusCode::from_u16(*status).unwrap_or(StatusCode::OK), body.clone())
+        },
+        // The other may come to nothing, and then this one is as good.
+        KeptState::Running { .. } if is_same || is_derived => {
+            let detail = "the same request is being worked on: ask again in a moment";
+            Reply::problem(StatusCode::CONFLICT, "request_in_progress", detail).again_in(1)
+        }
+        _ if is_derived => {
+            let detail = "this request is paid already, by another payment";
+            Reply::problem(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
+        }
+        _ => {
+            let detail = "this Idempotency-Key came with another body before: use a new one";
+            Reply::problem(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
+        }
+    }
+}
+
+fn is_kept(status: StatusCode, is_derived: bool) -> bool {
+    let lasts = status != StatusCode::ACCEPTED && !status.is_server_error();
+    let is_busy = matches!(status.as_u16(), 401 | 403 | 408 | 409 | 429);
+    lasts && !is_busy && (!is_derived || status.is_success())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(values: &[&str]) -> Option<Option<Key>> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append("idempotency-key", value.parse().unwrap());
+        }
+        read(&headers).ok()
+    }
+
+    #[test]
+    fn t23_a_key_is_read_raw_or_quoted_and_bounded() {
+        let sent = |text: &str| Some(Some(Key::Sent(text.to_owned())));
+        assert_eq!(key(&[]), Some(None));
+        assert_eq!(key(&["pay_1"]), sent("pay_1"));
+        assert_eq!(key(&["\"pay_1\""]), sent("pay_1"));
+        assert_eq!(key(&[r#""a\"b\\""#]), sent(r#"a"b\"#));
+        assert_eq!(key(&[&"x".repeat(255)]), sent(&"x".repeat(255)));
+        let long = "x".repeat(256);
+        let bad = ["", "\"", "\"\"", "\"a", "\"a\"b", r#""\n""#, long.as_str()];
+        for bad in bad {
+            assert_eq!(key(&[bad]), None, "{bad}");
+        }
+        assert_eq!(key(&["a", "a"]), None, "two fields");
+    }
+
+    #[test]
+    fn r15_another_caller_method_or_path_is_another_key() {
+        let place = |caller, path, key: Key| Scope { caller, method: "POST", path }.place(&key);
+        let sent = |key: &str| Key::Sent(key.to_owned());
+        let one = place("a", "/v1/x", sent("k"));
+        assert_ne!(one, place("b", "/v1/x", sent("k")));
+        assert_ne!(one, place("a", "/v1/y", sent("k")));
+        assert_ne!(one, place("a", "/v1/x", Key::Derived("k".to_owned())));
+        assert_ne!(place("ab", "c", sent("k")), place("a", "bc", sent("k")));
+    }
+}
