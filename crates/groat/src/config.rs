@@ -50,6 +50,8 @@ pub(crate) struct ChainConfig {
     /// Factories whose wallets may be deployed with their first payment (ERC-6492); empty means none.
     #[serde(default)]
     pub(crate) factories: Vec<Spanned<String>>,
+    /// The contract through which requests are paid (x402-pay/1); without it `/v1` does not know this chain.
+    pub(crate) pay_contract: Option<Spanned<String>>,
 }
 
 /// `min_prices = [{ asset = "0x…", units = "1000" }]`
@@ -220,6 +222,7 @@ impl Config {
                 .iter()
                 .chain(&chain.pay_to)
                 .chain(&chain.factories)
+                .chain(&chain.pay_contract)
                 .try_for_each(|account| source.account(account).map(drop))?;
             source.min_prices(chain)?;
         }
@@ -417,6 +420,11 @@ mod tests {
             ),
             ("[gate]\nnetwork = \"\\u001b[2J\\nb\"\n", "/groat.toml:2: ", "` [2J b` is not a network"),
             ("[[chain]]\nrpc = \"http://x\"\n", "/groat.toml:1: ", "missing field `network`"),
+            (
+                "[[chain]]\nnetwork = \"base\"\nrpc = \"http://x\"\npay_contract = \"0x1\"\n",
+                "/groat.toml:4: ",
+                "`0x1` is not an account",
+            ),
             (&min_price("1e3"), "/groat.toml:4: ", "`1e3` is not a number of atomic units; write it like"),
             (&min_price("$0.01"), "/groat.toml:4: ", "`$0.01` is not a number of atomic units"),
             (

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::Address;
-use groat_chain_evm::pay_proof::PayProofEvm;
+use groat_chain_evm::pay_proof::{PayProofEvm, RelayEvm};
 use groat_chain_evm::{ByHashEvm, Chain, ExactEvm, Purse};
-use groat_core::ports::{Clock, Mechanism, Observer, Payer, Random, Settler};
+use groat_core::ports::{Clock, Mechanism, Observer, Payer, Random, RequestChain, Settler};
 use groat_core::{Fault, Network, Timestamp};
 use groat_wire::Dialects;
 
@@ -37,8 +37,14 @@ pub(crate) fn payers(evm: Vec<Chain>, purse: Purse, contracts: PayContracts) -> 
 }
 
 /// Every scheme, for facilitators on these chains.
-pub(crate) fn settlers(evm: Vec<Chain>) -> Vec<Arc<dyn Settler>> {
-    vec![Arc::new(ExactEvm::on(evm))]
+pub(crate) fn settlers(evm: Vec<Chain>, contracts: PayContracts) -> Vec<Arc<dyn Settler>> {
+    let relay = RelayEvm::new(PayProofEvm::knowing(contracts).on(evm.clone()));
+    vec![Arc::new(ExactEvm::on(evm)), Arc::new(relay)]
+}
+
+/// The contracts that requests are paid through, for facilitators on these chains.
+pub(crate) fn request_chain(evm: Vec<Chain>, contracts: PayContracts) -> Arc<dyn RequestChain> {
+    Arc::new(PayProofEvm::knowing(contracts).on(evm))
 }
 
 /// Every scheme whose payments are made without a facilitator, for facilitators on these chains.

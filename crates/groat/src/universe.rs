@@ -11,7 +11,7 @@ use groat_core::Network;
 use groat_core::ports::{Facilitator, Store};
 use groat_devchain::{DevChain, Mining, Server, X402_PAY};
 use groat_facilitator::http::{Ready, Service};
-use groat_facilitator::{Engine, EngineOptions};
+use groat_facilitator::{Engine, EngineOptions, Requests};
 use groat_seller::Pay;
 use groat_store::MemoryStore;
 
@@ -60,15 +60,21 @@ impl Universe {
         let evm = Chain::new(CHAIN_ID, Rpc::local(chain.transport()), vec![gas_key], ChainOptions::default());
         let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         let contracts = vec![(Network::eip155(CHAIN_ID), X402_PAY)];
-        let settlers = registry::settlers(vec![evm.clone()]);
-        let observers = registry::observers(vec![evm], contracts.clone());
+        let settlers = registry::settlers(vec![evm.clone()], contracts.clone());
+        let observers = registry::observers(vec![evm.clone()], contracts.clone());
         let options = EngineOptions { look_interval: Duration::from_millis(500), ..EngineOptions::default() };
-        let engine: Arc<dyn Facilitator> =
-            Arc::new(Engine::observing(settlers, observers, Arc::clone(&store), registry::clock(), options));
+        let clock = registry::clock();
+        let engine = Engine::observing(settlers, observers, Arc::clone(&store), Arc::clone(&clock), options);
+        let chains = registry::request_chain(vec![evm], contracts.clone());
+        // Nothing is replaced here, and without a payment there may be no other block.
+        let requests = Requests::new(engine.clone(), chains, Arc::clone(&store), Arc::clone(&clock), 0);
+        requests.watch(Duration::from_millis(500));
+        let engine: Arc<dyn Facilitator> = Arc::new(engine);
 
         let ready = Ready::default();
         ready.set(true);
-        let service = Service::new(Arc::clone(&engine), registry::mechanisms(&contracts), String::new, ready);
+        let service = Service::new(Arc::clone(&engine), registry::mechanisms(&contracts), String::new, ready)
+            .paying(requests, &store, &clock);
         let listener = listen::bind(local(ports.facilitator), "the facilitator").await?;
         let facilitator = listen::spawn(listener, service.router())?;
 

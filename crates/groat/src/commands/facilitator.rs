@@ -15,13 +15,14 @@ use groat_chain_evm::{Chain, ChainLimits, ChainOptions, GasKey, Rpc};
 use groat_core::Network;
 use groat_core::ports::{Facilitator, Store};
 use groat_facilitator::http::{Ready, Service};
-use groat_facilitator::{Engine, EngineOptions};
+use groat_facilitator::{Engine, EngineOptions, Requests};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::exit;
 use crate::books::{Books, StoreFlag};
 use crate::config::{ChainConfig, Config, Source};
 use crate::paths::DataDir;
+use crate::registry::PayContracts;
 use crate::{listen, registry, sweep};
 
 /// Options of `groat facilitator`.
@@ -56,6 +57,9 @@ struct Serve {
     listen: Option<SocketAddr>,
     #[command(flatten)]
     chain: ChainFlags,
+    /// Contract through which requests are paid on the chain of --rpc (x402-pay/1); it opens /v1
+    #[arg(long, value_name = "ACCOUNT", requires = "rpc")]
+    pay_contract: Option<String>,
     #[command(flatten)]
     store: StoreFlag,
     /// Let webhooks go to this machine and to private networks, there also without TLS; never to cloud metadata
@@ -126,16 +130,25 @@ async fn serve(options: Serve, data: &DataDir) -> anyhow::Result<std::process::E
     let books = Books::choose(&options.store, configured, source.as_ref(), data, "facilitator.db")?;
     let networks: Vec<_> = chains.iter().map(|chain| chain.network().clone()).collect();
     let store = books.open(&networks).await?;
-    let engine = engine(&chains, Arc::clone(&store)).await?;
+    let contracts = contracts(&config.chain, source.as_ref(), &options, &network)?;
+    let engine = engine(&chains, contracts.clone(), Arc::clone(&store)).await?;
     let allow_private = options.webhooks_allow_private || config.facilitator.webhooks_allow_private;
     let webhooks = webhooks::open(&engine, &store, &callers, allow_private).await?;
     let metrics = PrometheusBuilder::new().install_recorder().context("metrics")?;
     let ready = Ready::default();
     let facilitator: Arc<dyn Facilitator> = Arc::new(engine.clone());
+    let clock = registry::clock();
     let service =
-        Service::new(facilitator, registry::mechanisms(&Vec::new()), move || metrics.render(), ready.clone());
-    let service = service.callers(callers, &store, &registry::clock()).webhooks(webhooks.clone());
+        Service::new(facilitator, registry::mechanisms(&contracts), move || metrics.render(), ready.clone());
+    let mut service = service.callers(callers, &store, &clock).webhooks(webhooks.clone());
     let open = engine.recover().await.context("open payments cannot be taken up")?;
+    if !contracts.is_empty() {
+        let chain = registry::request_chain(chains, contracts);
+        let requests =
+            Requests::new(engine.clone(), chain, Arc::clone(&store), Arc::clone(&clock), REQUESTS_LAG);
+        requests.watch(REQUESTS_INTERVAL);
+        service = service.paying(requests, &store, &clock);
+    }
     sweep_engine(engine);
     tokio::spawn(webhooks.run());
     let listener = listen::bind(address, "the facilitator").await?;
@@ -153,6 +166,34 @@ async fn serve(options: Serve, data: &DataDir) -> anyhow::Result<std::process::E
     Ok(exit::OK)
 }
 
+/// Blocks on top before a request counts as paid without anybody showing a proof.
+const REQUESTS_LAG: u64 = 2;
+/// How often the contracts' events are read.
+const REQUESTS_INTERVAL: Duration = Duration::from_secs(3);
+
+/// The contracts through which requests are paid: of the file, or of the flag.
+fn contracts(
+    configured: &[ChainConfig],
+    source: Option<&Source>,
+    options: &Serve,
+    network: &Network,
+) -> anyhow::Result<PayContracts> {
+    if options.chain.rpc.is_some() {
+        let Some(text) = &options.pay_contract else { return Ok(Vec::new()) };
+        let contract = groat_chain_evm::account::parse(text);
+        let contract = contract.with_context(|| {
+            format!(
+                "`{text}` is not an account; write 0x and 40 hex digits after --pay-contract, with the right checksum \
+                 when in mixed case"
+            )
+        })?;
+        return Ok(vec![(network.clone(), contract)]);
+    }
+    let Some(source) = source else { return Ok(Vec::new()) };
+    let named = configured.iter().filter_map(|entry| Some((entry, entry.pay_contract.as_ref()?)));
+    named.map(|(entry, text)| Ok((source.network(&entry.network)?, source.account(text)?))).collect()
+}
+
 /// Keeps an engine from leaving anything open.
 pub(crate) fn sweep_engine(engine: Engine) {
     sweep::start("settlements", sweep::INTERVAL, move || {
@@ -162,12 +203,16 @@ pub(crate) fn sweep_engine(engine: Engine) {
 }
 
 /// An engine on these chains, once every node has proved to be of its chain.
-pub(crate) async fn engine(chains: &[Chain], store: Arc<dyn Store>) -> anyhow::Result<Engine> {
+pub(crate) async fn engine(
+    chains: &[Chain],
+    contracts: PayContracts,
+    store: Arc<dyn Store>,
+) -> anyhow::Result<Engine> {
     for chain in chains {
         chain.check_id().await.with_context(|| format!("the node of {}", chain.network()))?;
     }
-    let (settlers, observers) =
-        (registry::settlers(chains.to_vec()), registry::observers(chains.to_vec(), Vec::new()));
+    let settlers = registry::settlers(chains.to_vec(), contracts.clone());
+    let observers = registry::observers(chains.to_vec(), contracts);
     Ok(Engine::observing(settlers, observers, store, registry::clock(), EngineOptions::default()))
 }
 

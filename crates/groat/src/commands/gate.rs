@@ -170,7 +170,7 @@ async fn facilitator(
         });
     }
     let chains = chains(&config.chain, source, &options.chain, network)?;
-    let engine = engine(&chains, Arc::clone(store)).await?;
+    let engine = engine(&chains, Vec::new(), Arc::clone(store)).await?;
     engine.recover().await.context("open payments cannot be taken up")?;
     sweep_engine(engine.clone());
     Ok(Arc::new(engine))

@@ -148,7 +148,7 @@ impl Place {
             chain.check_id().await.with_context(|| format!("the node of {network}"))?;
             chains.push(chain);
         }
-        let settlers = registry::settlers(chains);
+        let settlers = registry::settlers(chains, Vec::new());
         Ok(Engine::new(settlers, books.open_beside().await?, registry::clock(), EngineOptions::default()))
     }
 }
