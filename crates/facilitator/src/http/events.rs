@@ -46,7 +46,7 @@ pub(super) async fn after(
 }
 
 fn write(event: &PaymentEvent) -> Value {
-    json!({
+    let mut written = json!({
         "id": event.number.to_string(),
         "type": event.kind,
         "at": event.at,
@@ -58,5 +58,9 @@ fn write(event: &PaymentEvent) -> Value {
         "amount": event.amount,
         "transaction": event.transaction,
         "errorReason": event.reason,
-    })
+    });
+    if let (Some(request), Some(members)) = (&event.request, written.as_object_mut()) {
+        members.insert("request".to_owned(), json!(request));
+    }
+    written
 }

@@ -24,5 +24,6 @@ mod signatures;
 mod tokens;
 mod verdicts;
 mod wallets;
+mod want_pay;
 mod webhooks;
 mod world;

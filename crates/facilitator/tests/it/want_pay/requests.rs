@@ -1,0 +1,164 @@
+//! `/v1/requests` and who watches for their payment: told once, matched by the contract's events, taken back by a
+//! reorganisation.
+
+use groat_core::books::{Book, EventKind};
+use groat_core::ports::{Facilitator, Store};
+use groat_devchain::Mining;
+use serde_json::{Value, json};
+
+use super::{SELLER, Shop, body, request};
+use crate::world::NOW;
+
+async fn events(shop: &Shop) -> Vec<(EventKind, Option<String>)> {
+    let events = shop.engine.events(0, 100).await.unwrap();
+    events.into_iter().map(|event| (event.kind, event.request)).collect()
+}
+
+async fn cursor(shop: &Shop) -> u64 {
+    let records = shop.store.scan(Book::Cursors, None, false, 9).await.unwrap();
+    let cursor: Value = serde_json::from_str(&records[0].body).unwrap();
+    cursor["next"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn a_request_is_told_once_and_another_under_its_id_is_refused() {
+    let shop = Shop::new(Mining::Instant);
+    let asked = request("pay_1");
+    let first = shop.post("/v1/requests", &body(&asked)).await;
+    let expected = json!({
+        "id": "pay_1", "state": "open", "seller": SELLER, "amount": "0.01", "currency": "USDC",
+        "chain": "base-sepolia", "expires": NOW + 300,
+    });
+    assert_eq!((first.status, &first.body), (201, &expected));
+    let again = shop.restart().post("/v1/requests", &body(&asked)).await;
+    assert_eq!((again.status, &again.body), (200, &expected));
+    let mut other = asked.clone();
+    other.nonce = "f".repeat(32);
+    let answer = shop.post("/v1/requests", &body(&other)).await;
+    assert_eq!((answer.status, &answer.body["code"]), (409, &json!("request_conflict")));
+    assert_eq!(shop.get("/v1/requests/pay_2").await.status, 404);
+    assert_eq!(shop.get("/v1/requests/pay%201").await.status, 400);
+    shop.chain.set_time(NOW + 301);
+    let answer = shop.post("/v1/requests", &body(&request("pay_3"))).await;
+    assert_eq!((answer.status, &answer.body["code"]), (422, &json!("expired")));
+    let answer = shop.post("/v1/requests", &body(&asked)).await;
+    assert_eq!(answer.status, 200, "told in its time: {answer:?}");
+}
+
+#[tokio::test]
+async fn a_request_is_known_to_be_paid_without_anybody_showing_a_proof() {
+    let shop = Shop::new(Mining::Instant);
+    let (buyer, asked) = (shop.buyer(1), request("pay_1"));
+    shop.post("/v1/requests", &body(&asked)).await;
+    shop.requests.look().await.unwrap();
+    assert_eq!(shop.state("pay_1").await, "open");
+    let tx = shop.paid(&buyer, &asked);
+    shop.requests.look().await.unwrap();
+    let answer = shop.get("/v1/requests/pay_1").await.body;
+    assert_eq!((&answer["state"], &answer["tx"]), (&json!("settled"), &json!(tx.to_string())));
+    assert_eq!(
+        (&answer["buyer"], &answer["confirmations"]),
+        (&json!(buyer.address().to_checksum(None)), &json!(1))
+    );
+    assert_eq!(events(&shop).await, [(EventKind::Settled, Some("pay_1".to_owned()))]);
+    // Told once, whoever looks again.
+    shop.restart().requests.look().await.unwrap();
+    assert_eq!(events(&shop).await.len(), 1);
+    // With the id alone a proof is verified.
+    let question = json!({ "proof": buyer.proof(&asked, tx), "requestId": "pay_1", "seller": SELLER });
+    assert_eq!(shop.post("/v1/verify", &question).await.body["valid"], true);
+}
+
+#[tokio::test]
+async fn t07_a_payment_of_another_amount_or_payee_to_the_same_id_settles_nothing() {
+    let shop = Shop::new(Mining::Instant);
+    let (buyer, asked) = (shop.buyer(1), request("pay_1"));
+    shop.post("/v1/requests", &body(&asked)).await;
+    for (key, value) in
+        [("amount", json!("0.000001")), ("seller", json!("0x3C44CdDdB6a900fa2b585dd299e03d12FA4293BC"))]
+    {
+        let mut other = body(&asked);
+        other.as_object_mut().unwrap().remove("requestHash");
+        other[key] = value;
+        shop.paid(&buyer, &super::PaymentRequest::from_value(&other).unwrap());
+    }
+    shop.requests.look().await.unwrap();
+    assert_eq!(shop.state("pay_1").await, "open");
+    shop.paid(&buyer, &asked);
+    shop.requests.look().await.unwrap();
+    assert_eq!(shop.state("pay_1").await, "settled");
+}
+
+#[tokio::test]
+async fn a_request_that_is_told_of_after_its_payment_is_found_paid() {
+    let shop = Shop::new(Mining::Instant);
+    let (buyer, asked) = (shop.buyer(1), request("pay_1"));
+    shop.paid(&buyer, &asked);
+    shop.chain.mine(5);
+    shop.requests.look().await.unwrap();
+    shop.post("/v1/requests", &body(&asked)).await;
+    shop.requests.look().await.unwrap();
+    assert_eq!(shop.state("pay_1").await, "settled");
+}
+
+#[tokio::test]
+async fn the_cursor_never_passes_an_error_and_blocks_of_a_pause_are_read() {
+    let shop = Shop::new(Mining::Instant);
+    let (buyer, asked) = (shop.buyer(1), request("pay_1"));
+    shop.post("/v1/requests", &body(&asked)).await;
+    shop.requests.look().await.unwrap();
+    let before = cursor(&shop).await;
+    shop.paid(&buyer, &asked);
+    shop.chain.mine(2_500);
+    shop.chain.faults(|faults| faults.fail_next.insert("eth_getLogs".into(), (1, -32_000)));
+    shop.requests.look().await.unwrap_err();
+    assert_eq!((cursor(&shop).await, shop.state("pay_1").await.as_str()), (before, "open"));
+    shop.restart().requests.look().await.unwrap();
+    assert_eq!(shop.state("pay_1").await, "settled");
+    assert_eq!(cursor(&shop).await, shop.chain.block_number() + 1);
+}
+
+#[tokio::test]
+async fn a_reorganisation_takes_a_payment_back_and_finds_it_again() {
+    let shop = Shop::new(Mining::Instant);
+    let (buyer, asked) = (shop.buyer(1), request("pay_1"));
+    shop.post("/v1/requests", &body(&asked)).await;
+    shop.requests.look().await.unwrap();
+    let depth = shop.chain.block_number();
+    shop.paid(&buyer, &asked);
+    shop.requests.look().await.unwrap();
+    assert_eq!(shop.state("pay_1").await, "settled");
+    // The block is gone, and what it held is forgotten.
+    shop.chain.reorg(shop.chain.block_number() - depth, true);
+    shop.chain.mine(3);
+    // What is remembered of the chain is a second old at most.
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    shop.requests.look().await.unwrap();
+    assert_eq!(shop.state("pay_1").await, "open");
+    let told = Some("pay_1".to_owned());
+    let undone = [(EventKind::Settled, told.clone()), (EventKind::Reverted, told.clone())];
+    assert_eq!(events(&shop).await, undone);
+    // The buyer sends it again.
+    let tx = shop.paid(&buyer, &asked);
+    let shop = shop.restart();
+    shop.requests.look().await.unwrap();
+    let answer = shop.get("/v1/requests/pay_1").await.body;
+    assert_eq!((&answer["state"], &answer["tx"]), (&json!("settled"), &json!(tx.to_string())));
+    assert_eq!(events(&shop).await.last(), Some(&(EventKind::Settled, told)));
+}
+
+#[tokio::test]
+async fn a_request_that_nobody_paid_in_its_time_expires_by_the_chain_s_clock() {
+    let shop = Shop::new(Mining::Instant);
+    let (buyer, asked) = (shop.buyer(1), request("pay_1"));
+    shop.post("/v1/requests", &body(&asked)).await;
+    shop.post("/v1/requests", &body(&request("pay_2"))).await;
+    shop.paid(&buyer, &asked);
+    // Not read before its time was over, and paid in time all the same.
+    shop.chain.set_time(NOW + 302);
+    shop.chain.mine(1);
+    shop.requests.look().await.unwrap();
+    assert_eq!(shop.state("pay_1").await, "settled");
+    assert_eq!(shop.state("pay_2").await, "expired");
+    assert_eq!(events(&shop).await.len(), 1);
+}
