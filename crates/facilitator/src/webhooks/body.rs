@@ -51,6 +51,9 @@ pub(super) fn event(event: &PaymentEvent, mechanisms: &[Arc<dyn Mechanism>]) -> 
         data["amount"] = whole(event.amount, decimals).into();
         data["currency"] = symbol.into();
     }
+    if let Some(request) = &event.request {
+        data["requestId"] = text(request).into();
+    }
     match event.kind {
         EventKind::Settled => {
             data["blockNumber"] = event.block.into();
@@ -94,6 +97,7 @@ mod tests {
             pay_to: text.into(),
             amount: Amount::from_units(10_000),
             transaction: Some(text.into()),
+            request: None,
             block: Some(7),
             reason,
         }

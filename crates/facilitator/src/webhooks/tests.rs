@@ -135,6 +135,7 @@ impl Kit {
             transaction: Some("0x3".into()),
             block: Some(7),
             reason: None,
+            request: None,
         };
         // However often the book fails; written is written.
         while self.webhooks.0.outbox.create(event.clone()).await.is_err() {}
