@@ -16,6 +16,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("groat-wire", &["groat-core"]),
     ("groat-store", &["groat-core"]),
     ("groat-chain-evm", &["groat-core"]),
+    ("groat-indexer", &["groat-core", "groat-store", "groat-chain-evm"]),
     ("groat-devchain", &[]),
     ("groat-pg-cluster", &[]),
     ("groat-failpoints", &[]),

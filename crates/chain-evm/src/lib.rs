@@ -14,7 +14,10 @@ pub mod pay_proof;
 mod rpc;
 mod transaction;
 
-pub use by_hash::{ByHashEvm, MadeLog, NATIVE, PAYMENT_MADE, Purse, service_terms};
+pub use by_hash::{
+    ByHashEvm, Contracts, EventKind, Listed, MadeLog, NATIVE, PAYMENT_MADE, PaidEvent, Purse,
+    SUBSCRIPTION_PAID, ServiceAsk, ServiceTrouble, Wanted, discover, history, service_terms,
+};
 pub use chain::{Chain, ChainLimits, ChainOptions, Simulate};
 #[doc(hidden)]
 pub use exact::fuzzing;

@@ -16,6 +16,8 @@ pub enum KeyKind {
     Permit2,
     /// A transaction that has already paid: hash (32), which of its payments (8).
     Transaction,
+    /// No payment but access that was bought before: payee and extra of the offer, and who has it (texts).
+    Access,
     /// A request that is paid on chain by itself: seller (20), id of the request (text).
     Request,
 }
@@ -26,6 +28,7 @@ impl KeyKind {
             Self::Eip3009 => "eip3009",
             Self::Permit2 => "permit2",
             Self::Transaction => "transaction",
+            Self::Access => "access",
             Self::Request => "request",
         }
     }

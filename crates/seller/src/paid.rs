@@ -26,6 +26,9 @@ pub struct Paid {
     /// Whether this request shows a pass instead of a payment. Then all of this is of the payment that the pass was given
     /// for, and several requests have the same id.
     pub by_pass: bool,
+    /// Whether this request shows access that was bought before, such as a subscription. Then nothing was charged for it:
+    /// `amount` is zero, and the id stands for the access, the same for all its requests.
+    pub by_access: bool,
 }
 
 /// The answer to a handler that asks for [`Paid`] on a route without a price.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use groat_core::offer::Moment;
-use groat_core::ports::{Clock, Facilitator, Mechanism, Store};
+use groat_core::ports::{Access, Clock, Facilitator, Mechanism, Store};
 use groat_core::{Confirmations, Network, Offer, Terms, Timestamp};
 use groat_wire::Dialects;
 use groat_wire::pass::PassKey;
@@ -25,6 +25,8 @@ pub struct Pay {
 pub(crate) struct Shop {
     pub(crate) facilitator: Arc<dyn Facilitator>,
     pub(crate) mechanisms: Vec<Arc<dyn Mechanism>>,
+    /// Who is asked about claims of access.
+    pub(crate) access: Vec<Arc<dyn Access>>,
     pub(crate) sales: Sales,
     pub(crate) flights: Arc<Flights>,
     pub(crate) presence: Option<Presence>,
@@ -70,6 +72,10 @@ impl Shop {
     pub(crate) fn offer(&self, terms: &Terms) -> Result<Offer, ConfigError> {
         for mechanism in &self.mechanisms {
             match mechanism.offer(terms) {
+                Ok(Some(offer)) if mechanism.gives_access(&offer) && self.access(&offer).is_none() => {
+                    let problem = "subscribers are let in and nobody can be asked who they are: build with `.access(…)`";
+                    return Err(ConfigError::wrong(terms.network.to_string(), problem));
+                }
                 Ok(Some(offer)) => return Ok(offer),
                 Ok(None) => {}
                 Err(problem) => return Err(ConfigError::wrong(terms.network.to_string(), problem)),
@@ -80,6 +86,12 @@ impl Shop {
             "network",
             format_args!("nothing here takes `{scheme}` payments on {network}"),
         ))
+    }
+
+    /// Who can be asked whether a claim lets a request to this offer in.
+    pub(crate) fn access(&self, offer: &Offer) -> Option<&dyn Access> {
+        let fits = |one: &&dyn Access| one.scheme() == offer.scheme && one.speaks(&offer.network);
+        self.access.iter().map(AsRef::as_ref).find(fits)
     }
 
     /// The mechanism that made the offer.
@@ -159,6 +171,7 @@ impl Pay {
 pub struct PayBuilder {
     facilitator: Option<Arc<dyn Facilitator>>,
     mechanisms: Vec<Arc<dyn Mechanism>>,
+    access: Vec<Arc<dyn Access>>,
     store: Option<Arc<dyn Store>>,
     clock: Option<Arc<dyn Clock>>,
     dialects: Option<Dialects>,
@@ -187,6 +200,14 @@ impl PayBuilder {
     #[must_use]
     pub fn mechanisms(mut self, mechanisms: Vec<Arc<dyn Mechanism>>) -> Self {
         self.mechanisms = mechanisms;
+        self
+    }
+
+    /// Who can be asked whether a request is let in without a payment, for routes whose terms give access in that way. None
+    /// by default; such a route is then refused.
+    #[must_use]
+    pub fn access(mut self, access: Vec<Arc<dyn Access>>) -> Self {
+        self.access = access;
         self
     }
 
@@ -323,6 +344,7 @@ impl PayBuilder {
             facilitator: self.facilitator.ok_or(ConfigError::Missing("facilitator"))?,
             mechanisms: self.mechanisms,
             credit: Credit::default(),
+            access: self.access,
             passes: Passes::new(key, issuer, Arc::clone(&store)),
             token_path: self.token_path,
             sales: Sales::new(store),

@@ -3,10 +3,12 @@
 use std::sync::{Arc, LazyLock};
 
 use groat_core::payment::DialectId;
-use groat_core::{Challenge, Offer, Payment, Reason, Receipt};
+use groat_core::ports::{AccessClaim, NoAccess};
+use groat_core::{Challenge, Network, Offer, Payment, Reason, Receipt};
 use http::HeaderMap;
+use serde_json::Value;
 
-use crate::{Asked, ChallengeParts, Dialect, WireError, agentxpay, token, want_pay, x402_v1, x402_v2};
+use crate::{Asked, ChallengeParts, Dialect, Sold, WireError, agentxpay, token, want_pay, x402_v1, x402_v2};
 
 /// Header fields that carry payments. Whoever forwards a request takes them away: they are as good as money.
 pub static PAYMENT_HEADERS: Fields = Fields::new(|| fields_of(|dialect| dialect.payment_fields()));
@@ -161,6 +163,34 @@ impl Dialects {
             Some(dialect) => dialect.bind(payment, asked),
             None => payment,
         }
+    }
+
+    /// What its payer may sign for this request.
+    pub fn payer_lines(&self, payment: &Payment, asked: &Asked<'_>) -> Option<String> {
+        self.by_id(&payment.dialect)?.payer_lines(payment, asked)
+    }
+
+    /// Reads a claim of access in place of a payment.
+    pub fn read_access(&self, headers: &HeaderMap) -> Result<Option<AccessClaim>, WireError> {
+        self.first(|dialect| dialect.read_access(headers))
+    }
+
+    /// The claim together with the request that it came with.
+    pub fn bind_access(&self, claim: AccessClaim, asked: &Asked<'_>, network: &Network) -> AccessClaim {
+        match self.by_id(&claim.dialect) {
+            Some(dialect) => dialect.bind_access(claim, asked, network),
+            None => claim,
+        }
+    }
+
+    /// How the dialect of a claim says that it lets nobody in.
+    pub fn no_access_title(&self, dialect: &DialectId, why: &NoAccess) -> &'static str {
+        self.by_id(dialect).map_or("access_denied", |dialect| dialect.no_access_title(why))
+    }
+
+    /// Pages that list what a seller offers: path and body of each.
+    pub fn directories(&self, sold: &[Sold<'_>]) -> Vec<(&'static str, Value)> {
+        self.iter().filter_map(|dialect| dialect.directory(sold)).collect()
     }
 
     /// The body that carries the payment to [`Challenge::pass_at`]; `None` where it goes with the request itself.

@@ -22,7 +22,8 @@ pub mod x402_v2;
 mod tests;
 
 use groat_core::payment::DialectId;
-use groat_core::{Challenge, Offer, Payment, Reason, Receipt};
+use groat_core::ports::{AccessClaim, NoAccess};
+use groat_core::{Challenge, Network, Offer, Payment, Reason, Receipt};
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
@@ -88,6 +89,17 @@ pub struct Asked<'a> {
     pub body: &'a [u8],
 }
 
+/// A priced route, as a directory lists it.
+#[derive(Debug, Clone, Copy)]
+pub struct Sold<'a> {
+    /// Its method; `*` for any.
+    pub method: &'a str,
+    /// Its path or pattern.
+    pub path: &'a str,
+    /// One way to pay for it.
+    pub offer: &'a Offer,
+}
+
 /// One language of payment over HTTP.
 pub trait Dialect: Send + Sync {
     /// Its name, such as `x402-v2`.
@@ -141,6 +153,36 @@ pub trait Dialect: Send + Sync {
     fn bind(&self, payment: Payment, asked: &Asked<'_>) -> Payment {
         let _ = asked;
         payment
+    }
+
+    /// What the payer may sign so that nobody else can show its payment for this request; `None` where a proof needs no more.
+    fn payer_lines(&self, payment: &Payment, asked: &Asked<'_>) -> Option<String> {
+        let _ = (payment, asked);
+        None
+    }
+
+    /// Reads a claim of access in place of a payment.
+    fn read_access(&self, headers: &HeaderMap) -> Result<Option<AccessClaim>, WireError> {
+        let _ = headers;
+        Ok(None)
+    }
+
+    /// The claim together with the request that it came with, to an offer on `network`.
+    fn bind_access(&self, claim: AccessClaim, asked: &Asked<'_>, network: &Network) -> AccessClaim {
+        let _ = (asked, network);
+        claim
+    }
+
+    /// How this dialect says that a claim lets nobody in.
+    fn no_access_title(&self, why: &NoAccess) -> &'static str {
+        let _ = why;
+        "access_denied"
+    }
+
+    /// Path and body of a page that lists what a seller offers in this dialect.
+    fn directory(&self, sold: &[Sold<'_>]) -> Option<(&'static str, Value)> {
+        let _ = sold;
+        None
     }
 
     /// What a buyer sends to [`Challenge::pass_at`], where payments of this dialect travel in a body of their own.

@@ -60,24 +60,45 @@ pub(super) async fn check(
         (_, Some(signature)) => signature,
     };
     let lines = text("lines").ok_or(Reason::InvalidSignature)?;
-    let digest = eip191_hash_message(lines);
-    let bytes: Bytes = signature.parse().map_err(|_| Reason::InvalidSignature)?;
-    let signer =
-        <[u8; 65]>::try_from(bytes.as_ref()).ok().and_then(|bytes| recover(digest, &EcdsaBytes(bytes)));
+    let signed = Signed::read(lines, signature).ok_or(Reason::InvalidSignature)?;
     // Whoever is named is the account that paid, or who signs for it.
     if let Some(said) = text("payer") {
         let said = account::parse(said).ok_or(Reason::InvalidSignature)?;
-        if said != payer && Some(said) != signer {
+        if said != payer && Some(said) != signed.signer {
             return Err(Reason::InvalidSignature.into());
         }
     }
-    if let Some(signer) = signer
-        && (signer == payer || owns(chain, payer, signer).await?)
-    {
-        return Ok(());
+    if signed.speaks_for(chain, payer).await? { Ok(()) } else { Err(Reason::InvalidSignature.into()) }
+}
+
+/// Lines that somebody has signed by EIP-191.
+#[derive(Debug)]
+pub(super) struct Signed {
+    digest: B256,
+    signature: Bytes,
+    /// The account, when the signature is one of a key.
+    signer: Option<Address>,
+}
+
+impl Signed {
+    /// A signature in hex over lines of text; `None` when it is no hex.
+    pub(super) fn read(lines: &str, signature: &str) -> Option<Self> {
+        let digest = eip191_hash_message(lines);
+        let signature: Bytes = signature.parse().ok()?;
+        let bytes = <[u8; 65]>::try_from(signature.as_ref());
+        let signer = bytes.ok().and_then(|bytes| recover(digest, &EcdsaBytes(bytes)));
+        Some(Self { digest, signature, signer })
     }
-    // A wallet that is a contract says itself what its signature is.
-    if accepts(chain, payer, digest, bytes).await? { Ok(()) } else { Err(Reason::InvalidSignature.into()) }
+
+    /// Whether it speaks for `account`: by its key, by a key that shares the wallet, or by the contract's own word.
+    pub(super) async fn speaks_for(self, chain: &Chain, account: Address) -> Result<bool, Failure> {
+        if let Some(signer) = self.signer
+            && (signer == account || owns(chain, account, signer).await?)
+        {
+            return Ok(true);
+        }
+        accepts(chain, account, self.digest, self.signature).await
+    }
 }
 
 async fn owns(chain: &Chain, wallet: Address, signer: Address) -> Result<bool, Failure> {

@@ -7,24 +7,33 @@
 //! A transaction can carry several payments. They are told apart by counting, from 0, whatever offer they are for, so the
 //! replay key follows from the proof alone: chain, hash, count.
 
+mod access;
+mod ask;
 mod binding;
+mod discovery;
 mod event;
+mod history;
 mod observe;
 mod payer;
+mod registry;
 
 use groat_core::key::KeyKind;
 use groat_core::offer::{Ask, Currency};
 use groat_core::payment::DialectId;
 use groat_core::ports::{Mechanism, Token};
 use groat_core::{Network, Offer, Payment, PaymentKey, Reason, Terms, Timestamp};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{Chain, account, assets};
 
+pub use ask::{ServiceAsk, service_terms};
+pub use discovery::{Listed, Wanted, discover};
 pub use event::{MadeLog, PAYMENT_MADE};
+pub use history::{Contracts, EventKind, PaidEvent, SUBSCRIPTION_PAID, history};
 pub(crate) use observe::find;
 pub use payer::Purse;
 pub(crate) use payer::{Nonces, Own, publish};
+pub use registry::ServiceTrouble;
 
 /// The scheme.
 pub(crate) const SCHEME: &str = "transaction";
@@ -41,6 +50,7 @@ pub struct ByHashEvm {
     chains: Vec<Chain>,
     purse: Purse,
     nonces: Nonces,
+    remembered: access::Remembered,
 }
 
 impl ByHashEvm {
@@ -156,6 +166,10 @@ impl Mechanism for ByHashEvm {
             return Err("a payment manager takes the chain's own coin only".to_owned());
         }
         binding::Binding::of(&offer).map_err(|_| "`payer` is `off`, `optional` or `required`")?;
+        access::Subscriptions::of(&offer).map_err(|_| {
+            "`subscriptions` is the account of a subscription manager, for a service, and `subscription` is one of off, \
+             signed, unsigned"
+        })?;
         Ok(Some(offer))
     }
 
@@ -174,6 +188,10 @@ impl Mechanism for ByHashEvm {
         true
     }
 
+    fn gives_access(&self, offer: &Offer) -> bool {
+        matches!(access::Subscriptions::of(offer), Ok(Some(_)))
+    }
+
     fn next(&self, payment: &Payment) -> Option<Payment> {
         let count = Proof::read(&payment.proof).ok()?.count + 1;
         let mut next = payment.clone();
@@ -189,12 +207,4 @@ impl Mechanism for ByHashEvm {
         let known = assets::find(network, account::parse(asset)?)?;
         Some(Token { symbol: &known.symbol, decimals: known.decimals, unit_usd_micros: Some(Token::DOLLAR) })
     }
-}
-
-/// What a seller writes into the terms of a service.
-pub fn service_terms(service_id: &str, provider: &str) -> Map<String, Value> {
-    [("serviceId", service_id), ("provider", provider)]
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), json!(value)))
-        .collect()
 }

@@ -95,7 +95,7 @@ impl Observer for ByHashEvm {
 }
 
 impl ByHashEvm {
-    fn chain(&self, network: &Network) -> Result<&Chain, Reason> {
+    pub(super) fn chain(&self, network: &Network) -> Result<&Chain, Reason> {
         self.chains.iter().find(|chain| chain.network() == network).ok_or(Reason::InvalidNetwork)
     }
 }

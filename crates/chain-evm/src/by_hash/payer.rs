@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes, Signature, U64, U256};
+use alloy_primitives::{Address, B256, Bytes, Signature, U64, U256, eip191_hash_message};
 use alloy_sol_types::{SolCall, sol};
 use async_trait::async_trait;
 use groat_core::payment::ReceiptOutcome;
@@ -18,31 +18,11 @@ use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::{Duration, Instant};
 
+use super::registry::{self, Mute, PaymentManager};
 use super::{ByHashEvm, NATIVE, Proof};
-use crate::rpc::Call;
 use crate::{Chain, account, transaction};
 
 sol! {
-    interface PaymentManager {
-        function payPerUse(uint256 serviceId) external payable;
-        function serviceRegistry() external view returns (address);
-    }
-
-    interface ServiceRegistry {
-        struct Service {
-            uint256 id;
-            address provider;
-            string name;
-            string description;
-            string endpoint;
-            string category;
-            uint256 pricePerCall;
-            bool isActive;
-            uint256 createdAt;
-        }
-        function getServiceDetails(uint256 serviceId) external view returns (Service);
-    }
-
     interface Erc20 {
         function transfer(address to, uint256 value) external returns (bool);
     }
@@ -89,6 +69,31 @@ impl Payer for ByHashEvm {
             resource: None,
             extensions: Default::default(),
         })
+    }
+
+    /// Signs the lines of a request by EIP-191, so that whoever else sees the hash cannot show it.
+    async fn prove(
+        &self,
+        mut payment: Payment,
+        lines: &str,
+        signer: &dyn Signer,
+    ) -> Result<Payment, SignError> {
+        let hash = payment.proof.get("hash").and_then(|hash| hash.as_str()).unwrap_or_default();
+        let asked: Vec<&str> = lines.lines().skip(1).take(2).collect();
+        let intent = TypedIntent {
+            sentence: format!(
+                "prove that the transaction {hash} was made for the request {}",
+                asked.join(" ")
+            ),
+            typed_data: json!({ "primaryType": "RequestProof", "message": { "lines": lines } }),
+            digest: eip191_hash_message(lines).0,
+        };
+        let signature = alloy_primitives::hex::encode_prefixed(signer.sign(&intent).await?);
+        let proof = payment.proof.as_object_mut();
+        let proof = proof.ok_or_else(|| SignError::Offer("the payment has no proof".to_owned()))?;
+        proof.insert("payer".to_owned(), json!(signer.account()));
+        proof.insert("signature".to_owned(), json!(signature));
+        Ok(payment)
     }
 
     /// Sends the transaction and waits until it is in a block.
@@ -272,20 +277,10 @@ impl ByHashEvm {
         service: U256,
         asked: U256,
     ) -> Result<(), SignError> {
-        let call = |to: Address, input: Vec<u8>| async move {
-            let call = Call { from: None, to, input: input.into(), gas: None, price: None };
-            let answer =
-                chain.rpc().call(&call).await.map_err(|fault| SignError::Unavailable(fault.to_string()))?;
-            answer.map_err(|reverted| {
-                SignError::Offer(format!("the registry does not know the service: {reverted}"))
-            })
-        };
-        let odd = |_| SignError::Offer(format!("{manager} does not answer as a payment manager"));
-        let registry = call(manager, PaymentManager::serviceRegistryCall {}.abi_encode()).await?;
-        let registry = PaymentManager::serviceRegistryCall::abi_decode_returns(&registry).map_err(odd)?;
-        let details = ServiceRegistry::getServiceDetailsCall { serviceId: service }.abi_encode();
-        let details = call(registry, details).await?;
-        let details = ServiceRegistry::getServiceDetailsCall::abi_decode_returns(&details).map_err(odd)?;
+        let details = registry::details(chain, manager, service).await.map_err(|mute| match mute {
+            Mute::Fault(fault) => SignError::Unavailable(fault.to_string()),
+            Mute::Contract(why) => SignError::Offer(format!("{why}, so the service is not known")),
+        })?;
         if !details.isActive {
             return Err(SignError::Offer(format!("service {service} is not active in its registry")));
         }

@@ -10,6 +10,7 @@ mod delivery;
 mod endpoint;
 mod event;
 mod gas_day;
+mod indexed;
 mod kept_answer;
 mod kept_pass;
 mod pass_use;
@@ -24,6 +25,7 @@ pub use delivery::{Delivery, DeliveryEvent, DeliveryState, Subject, Tried};
 pub use endpoint::{EndpointState, WebhookEndpoint, WebhookEndpointEvent, WebhookSecret};
 pub use event::{EventKind, PaymentEvent};
 pub use gas_day::{GasDay, GasDayEvent};
+pub use indexed::{IndexCursor, IndexCursorEvent, IndexedPayment, IndexedPaymentEvent};
 pub use kept_answer::{KeptAnswer, KeptEvent, KeptState};
 pub use kept_pass::{KeptPass, KeptPassEvent};
 pub use pass_use::{PassUse, PassUseEvent};
@@ -70,11 +72,15 @@ pub enum Book {
     Cursors,
     /// Answers of the facilitator's API by idempotency key.
     Answers,
+    /// Payments that an indexer has read from a chain, by block and place in it.
+    Indexed,
+    /// How far an indexer has come.
+    Cursors,
 }
 
 impl Book {
     /// Every book, for stores that prepare one table for each.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Purchases,
         Self::Sales,
         Self::Settlements,
@@ -90,6 +96,8 @@ impl Book {
         Self::Requests,
         Self::Cursors,
         Self::Answers,
+        Self::Indexed,
+        Self::Cursors,
     ];
 
     /// Its table name.
@@ -110,6 +118,8 @@ impl Book {
             Self::Requests => "requests",
             Self::Cursors => "cursors",
             Self::Answers => "answers",
+            Self::Indexed => "indexed",
+            Self::Cursors => "cursors",
         }
     }
 }

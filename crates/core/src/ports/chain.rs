@@ -33,6 +33,11 @@ pub trait Mechanism: Send + Sync {
         false
     }
 
+    /// Whether a claim of access may let a request to this offer in without a payment ([`Access`](super::Access)).
+    fn gives_access(&self, _offer: &Offer) -> bool {
+        false
+    }
+
     /// The next payment that the same proof may stand for: a transaction can carry several. `None` after the last that is
     /// looked at.
     fn next(&self, _payment: &Payment) -> Option<Payment> {
@@ -71,6 +76,17 @@ impl Token {
 pub trait Payer: Mechanism {
     /// A signed payment for the offer, with its key; `timeout_s` bounds how long it stays good.
     async fn pay(&self, request: PayRequest<'_>, signer: &dyn Signer) -> Result<Payment, SignError>;
+
+    /// The payment with a signature of its payer over these lines, which say what request it is for. Unchanged where the
+    /// mechanism knows no such thing.
+    async fn prove(
+        &self,
+        payment: Payment,
+        _lines: &str,
+        _signer: &dyn Signer,
+    ) -> Result<Payment, SignError> {
+        Ok(payment)
+    }
 
     /// Makes a payment happen that a seller only looks at, after it has been written down. Safe to repeat. A refusal says
     /// that it certainly came to nothing; a fault, that nobody knows. The receipt is what the payer itself has seen.

@@ -1,11 +1,13 @@
-//! What groat asks of the outside, as traits: clock, chains, signers, facilitators, stores.
+//! What groat asks of the outside, as traits: clock, chains, access, signers, facilitators, stores.
 
+mod access;
 mod chain;
 mod facilitator;
 mod observer;
 mod request_chain;
 mod store;
 
+pub use access::{Access, AccessClaim, AccessProof, NoAccess};
 pub use chain::{
     Look, Mechanism, Outcome, PayRequest, Payer, Place, Plan, Replacement, Settler, SignError, Signer,
     Standing, Token, TypedIntent,

@@ -30,7 +30,7 @@ use super::flights::{Prints, Seat, Ticket};
 use super::handler::{self, Collected, Trouble};
 use super::passes::{self, Shown};
 use super::work::{Order, Work};
-use super::{Inner, Reply, challenge, headers, strip_request, strip_response};
+use super::{Inner, Reply, access, challenge, headers, strip_request, strip_response};
 use crate::canonical::{UrlFault, request_url, same_resource};
 use crate::paid::Paid;
 use crate::pay::Shop;
@@ -88,7 +88,12 @@ async fn decide(
         Shown::Nothing => None,
     };
     let read = route.shop.dialects.read_payment(&parts.headers);
-    if let (Ok(None), None, Pricing::Fixed(offers)) = (&read, not_good, &route.pricing) {
+    // Only where nothing else is shown.
+    let claim = match &read {
+        Ok(None) => route.shop.dialects.read_access(&parts.headers),
+        _ => Ok(None),
+    };
+    if let (Ok(None), Ok(None), None, Pricing::Fixed(offers)) = (&read, &claim, not_good, &route.pricing) {
         return Ok(unpaid(&route, &parts, &url, offers));
     }
     strip_request(&mut parts.headers);
@@ -98,9 +103,13 @@ async fn decide(
     };
     let offers = route.offers(view).await.map_err(no_price)?.into_owned();
     let challenge = route.challenge(&parts.method, &url, offers);
-    let payment = match read {
-        Ok(Some(payment)) => payment,
-        Ok(None) => {
+    let payment = match read.and_then(|payment| Ok((payment, claim?))) {
+        Ok((Some(payment), _)) => payment,
+        Ok((None, Some(claim))) => {
+            let request = access::Claimed { claim, challenge: &challenge, parts, body, url: &url };
+            return access::let_in(&route, request, inner).await;
+        }
+        Ok((None, None)) => {
             let status = StatusCode::PAYMENT_REQUIRED;
             let reply = challenge::encode(&route.shop.dialects, status, &challenge, not_good);
             return Err(reply.with_bad_token(not_good));
@@ -153,17 +162,16 @@ async fn with_pass(route: &Route, pass: &Pass) -> Result<bool, Reply> {
     })
 }
 
-/// A request that was paid for before. Nothing is charged and nothing is kept of it.
+/// A request that was paid for before.
 async fn let_through(
     route: &Route,
     pass: &Pass,
-    mut parts: Parts,
+    parts: Parts,
     body: Body,
     inner: Inner,
 ) -> Result<Response<Body>, Reply> {
     let shop = &route.shop;
-    strip_request(&mut parts.headers);
-    parts.extensions.insert(Paid {
+    let paid = Paid {
         payment_id: pass.payment,
         payer: pass.payer.clone(),
         amount: pass.amount,
@@ -171,13 +179,28 @@ async fn let_through(
         network: pass.network.clone(),
         receipt: None,
         by_pass: true,
-    });
-    let limit = Duration::from_secs(shop.limits.handler_timeout_s);
-    let answer = handler::run(inner, Request::from_parts(parts, body), limit).await;
+        by_access: false,
+    };
+    let answer = serve_unpaid(shop, paid, parts, body, inner).await;
     if !answer.as_ref().is_ok_and(|response| response.status().is_success()) {
         shop.passes.give_back(pass, shop.now()).await;
     }
-    let mut response = answer.map_err(Trouble::reply)?;
+    answer
+}
+
+/// Runs the handler for a request that costs nothing now. Nothing is charged and nothing is kept of it.
+pub(super) async fn serve_unpaid(
+    shop: &Shop,
+    paid: Paid,
+    mut parts: Parts,
+    body: Body,
+    inner: Inner,
+) -> Result<Response<Body>, Reply> {
+    strip_request(&mut parts.headers);
+    parts.extensions.insert(paid);
+    let limit = Duration::from_secs(shop.limits.handler_timeout_s);
+    let mut response =
+        handler::run(inner, Request::from_parts(parts, body), limit).await.map_err(Trouble::reply)?;
     let fields = response.headers_mut();
     strip_response(fields);
     headers::keep_private(fields);

@@ -2,8 +2,9 @@
 //!
 //! `admit` reads a request and decides without acting; `work` does the paid part in a task of its own; `money` talks
 //! to the facilitator; `sales` keeps the book; `flights` lets copies of one request wait for one answer; `passes` lets
-//! in for a while who has paid.
+//! in for a while who has paid, and `access` who has bought it elsewhere.
 
+mod access;
 mod admit;
 mod challenge;
 mod credit;

@@ -599,6 +599,7 @@ impl Work {
             network: order.offer.network.clone(),
             receipt,
             by_pass: false,
+            by_access: false,
         });
         let request = Request::from_parts(parts, Body::from(order.body.clone()));
         let limit = Duration::from_secs(order.desk.route.shop.limits.handler_timeout_s);

@@ -77,6 +77,8 @@ pub(super) fn sql(book: Book) -> &'static Sql {
         Book::Requests => &const { sql!("requests") },
         Book::Cursors => &const { sql!("cursors") },
         Book::Answers => &const { sql!("answers") },
+        Book::Indexed => &const { sql!("indexed") },
+        Book::Cursors => &const { sql!("cursors") },
     }
 }
 

@@ -11,13 +11,20 @@
 //! sign the request that it is for, by EIP-191 over the lines `x402-axp/1`, method, absolute URL, chain id, hash, and the
 //! SHA-256 of the body. Source: the public client and middleware, version 0.3.0.
 
+mod access;
+mod directory;
+
 use groat_core::payment::DialectId;
+use groat_core::ports::{AccessClaim, NoAccess};
 use groat_core::{Amount, Challenge, Network, Offer, Payment, Reason, Receipt, Resource};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use ring::digest::{SHA256, digest};
 use serde_json::{Map, Value, json};
 
-use crate::{Asked, ChallengeParts, Dialect, WireError};
+use crate::{Asked, ChallengeParts, Dialect, Sold, WireError};
+
+pub use access::access_lines;
+pub use directory::PATH as SERVICES_PATH;
 
 /// The name of this dialect.
 pub const ID: DialectId = DialectId::new("agentxpay");
@@ -32,6 +39,7 @@ const CHAIN: &str = "x-payment-chainid";
 const HASH: &str = "x-payment-txhash";
 const PAYER: &str = "x-payment-payer";
 const SIGNATURE: &str = "x-payment-signature";
+const TIMESTAMP: &str = "x-payment-timestamp";
 const SUBSCRIBER: &str = "x-subscription-address";
 
 /// The five fields of a 402.
@@ -58,7 +66,7 @@ impl Dialect for AgentXPay {
     }
 
     fn companion_fields(&self) -> &'static [&'static str] {
-        &[CHAIN, SERVICE, PAYER, SIGNATURE, SUBSCRIBER]
+        &[CHAIN, SERVICE, PAYER, SIGNATURE, TIMESTAMP, SUBSCRIBER]
     }
 
     fn response_fields(&self) -> &'static [&'static str] {
@@ -82,12 +90,11 @@ impl Dialect for AgentXPay {
             return;
         }
         out.headers.extend(fields.into_iter().filter_map(|(name, value)| Some((name, value?))));
-        let number = service.parse::<u64>().map_or_else(|_| json!(service), |number| json!(number));
         let told = json!({
             "address": offer.pay_to,
             "amount": offer.amount,
             "token": offer.asset,
-            "serviceId": number,
+            "serviceId": service_number(service),
             "chainId": chain_id,
         });
         out.body.insert("payment".to_owned(), told);
@@ -192,6 +199,26 @@ impl Dialect for AgentXPay {
         payment
     }
 
+    fn payer_lines(&self, payment: &Payment, asked: &Asked<'_>) -> Option<String> {
+        Some(lines(payment, asked))
+    }
+
+    fn read_access(&self, headers: &HeaderMap) -> Result<Option<AccessClaim>, WireError> {
+        access::read(headers)
+    }
+
+    fn bind_access(&self, claim: AccessClaim, asked: &Asked<'_>, network: &Network) -> AccessClaim {
+        access::bind(claim, asked, network)
+    }
+
+    fn no_access_title(&self, why: &NoAccess) -> &'static str {
+        access::title(why)
+    }
+
+    fn directory(&self, sold: &[Sold<'_>]) -> Option<(&'static str, Value)> {
+        directory::write(sold)
+    }
+
     /// The one offer that the five fields said. Another chain is no other payment but a mistake (threat row B17).
     fn choose<'c>(&self, payment: &Payment, challenge: &'c Challenge) -> Result<&'c Offer, Reason> {
         let (offer, _) = payable(challenge).ok_or(Reason::NoMatchingRequirements)?;
@@ -213,9 +240,18 @@ const MESSAGE: &str = "Payment is required: pay as the X-Payment header fields s
 pub fn lines(payment: &Payment, asked: &Asked<'_>) -> String {
     let text = |key: &str| payment.proof.get(key).and_then(Value::as_str).unwrap_or_default();
     let chain_id = payment.network.chain_id().unwrap_or_default();
+    lines_of(asked, chain_id, &text("hash").to_ascii_lowercase())
+}
+
+fn lines_of(asked: &Asked<'_>, chain_id: u64, subject: &str) -> String {
     let body = data_encoding::HEXLOWER.encode(digest(&SHA256, asked.body).as_ref());
     let Asked { method, url, .. } = asked;
-    format!("x402-axp/1\n{method}\n{url}\n{chain_id}\n{}\n{body}", text("hash").to_ascii_lowercase())
+    format!("x402-axp/1\n{method}\n{url}\n{chain_id}\n{subject}\n{body}")
+}
+
+/// A number where JSON can hold it.
+fn service_number(service: &str) -> Value {
+    service.parse::<u64>().map_or_else(|_| json!(service), |number| json!(number))
 }
 
 fn payable(challenge: &Challenge) -> Option<(&Offer, u64)> {
