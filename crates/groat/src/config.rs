@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use alloy_primitives::{Address, B256, U256};
 use anyhow::anyhow;
+use groat_chain_evm::ServiceAsk;
 use groat_core::reason::printable;
-use groat_core::{Amount, Confirmations, Network, Price};
+use groat_core::{Amount, Confirmations, Network, Price, Terms};
 use groat_facilitator::http::Caller;
 use groat_seller::{PassTerms, RouteRule, Settle};
 use serde::Deserialize;
@@ -163,11 +164,82 @@ pub(crate) struct RouteConfig {
     pub(crate) timeout_s: Option<Spanned<u64>>,
     /// What whoever has paid may do without paying, for a while.
     pub(crate) pass: Option<Spanned<PassTerms>>,
+    /// A service of AgentXPay, to be paid for by transaction as well.
+    pub(crate) agentxpay: Option<Spanned<AgentXPayConfig>>,
+}
+
+/// `agentxpay = { manager = "0x…", service = 1, provider = "0x…", price_wei = "…" }`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AgentXPayConfig {
+    /// The payment manager that buyers pay through.
+    pub(crate) manager: Spanned<String>,
+    /// The number of the service in its registry.
+    pub(crate) service: u64,
+    /// Who earns.
+    pub(crate) provider: Spanned<String>,
+    /// What a call costs.
+    pub(crate) price_wei: Spanned<String>,
+    /// Whether whoever shows a payment proves to be its payer: `off`, `optional`, `required`.
+    pub(crate) payer: Option<Spanned<String>>,
+    /// The subscription manager, where subscribers are let in.
+    pub(crate) subscriptions: Option<Spanned<String>>,
+    /// What subscribers show: `off`, `signed`, `unsigned`.
+    pub(crate) subscription: Option<Spanned<String>>,
+}
+
+impl AgentXPayConfig {
+    /// The terms on the gate's network.
+    pub(crate) fn terms(&self, network: &Network) -> Terms {
+        let text = |value: &Option<Spanned<String>>| value.as_ref().map(|text| text.get_ref().clone());
+        let ask = ServiceAsk {
+            manager: self.manager.get_ref().clone(),
+            service: self.service,
+            provider: self.provider.get_ref().clone(),
+            // Checked when the file was read; zero is refused where the offer is made.
+            price_wei: self.price_wei.get_ref().parse().unwrap_or_default(),
+            payer: text(&self.payer),
+            subscriptions: text(&self.subscriptions),
+            subscription: text(&self.subscription),
+        };
+        ask.terms(network.clone())
+    }
+
+    fn check(&self, source: &Source) -> anyhow::Result<()> {
+        let accounts = [&self.manager, &self.provider].into_iter().chain(&self.subscriptions);
+        accounts.into_iter().try_for_each(|account| source.account(account).map(drop))?;
+        if self.price_wei.get_ref().parse().ok().is_none_or(Amount::is_zero) {
+            let what = format!("`{}` is not a price in wei", self.price_wei.get_ref());
+            let mend = "write it like \"10000000000000000\", a hundredth of a coin";
+            return Err(source.wrong(Some(self.price_wei.span()), &what, mend));
+        }
+        let modes: [(&Option<Spanned<String>>, &[&str]); 2] = [
+            (&self.payer, &["off", "optional", "required"]),
+            (&self.subscription, &["off", "signed", "unsigned"]),
+        ];
+        for (mode, known) in modes {
+            if let Some(mode) = mode.as_ref().filter(|mode| !known.contains(&mode.get_ref().as_str())) {
+                let what = format!("`{}` is not known here", mode.get_ref());
+                return Err(source.wrong(
+                    Some(mode.span()),
+                    &what,
+                    &format!("write one of {}", known.join(", ")),
+                ));
+            }
+        }
+        match (&self.subscription, &self.subscriptions) {
+            (Some(mode), None) if mode.get_ref() != "off" => {
+                let mend = "name the subscription manager as `subscriptions`";
+                Err(source.wrong(Some(mode.span()), "nobody can be asked who has subscribed", mend))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl RouteConfig {
-    /// As the gateway wants it.
-    pub(crate) fn rule(&self) -> RouteRule {
+    /// As the gateway wants it, on the gate's network.
+    pub(crate) fn rule(&self, network: &Network) -> RouteRule {
         RouteRule {
             path: self.pattern.get_ref().clone(),
             price: self.price.get_ref().clone(),
@@ -180,6 +252,7 @@ impl RouteConfig {
             confirmations: self.confirmations,
             timeout_s: self.timeout_s.as_ref().map(|seconds| *seconds.get_ref()),
             pass: self.pass.as_ref().map(|terms| terms.get_ref().clone()),
+            asks: self.agentxpay.iter().map(|service| service.get_ref().terms(network)).collect(),
         }
     }
 }
@@ -241,6 +314,7 @@ impl Config {
                 let mend = "give buyers at least one second, or leave it out";
                 return Err(source.wrong(Some(seconds.span()), "nobody can pay in no time", mend));
             }
+            route.agentxpay.iter().try_for_each(|service| service.get_ref().check(source))?;
             if let Some(terms) = &route.pass
                 && let Err(problem) = terms.get_ref().check()
             {
@@ -389,6 +463,11 @@ mod tests {
                 format!("{{ asset = \"0x70997970C51812dc3A010C7d01b50e0d17dc79C8\", units = \"{units}\" }}");
             format!("[[chain]]\nnetwork = \"base\"\nrpc = \"http://x\"\nmin_prices = [{least}]\n")
         };
+        let service = |more: &str| {
+            let account = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8";
+            let known = format!("manager = \"{account}\", service = 1, provider = \"{account}\"");
+            format!("[[gate.route]]\nmatch = \"/a\"\nprice = \"$1\"\nagentxpay = {{ {known}, {more} }}\n")
+        };
         let api_key = |sha256: &str, more: &str| {
             format!("[[facilitator.api_keys]]\nname = \"shop\"\nsha256 = \"{sha256}\"\n{more}")
         };
@@ -401,6 +480,17 @@ mod tests {
             ("[[gate.route]]\nmatch = \"/a\"\nprice = 0.01\n", "/groat.toml:3: ", "expected a string"),
             ("[[gate.route]]\nmatch = \"/a\"\nprice = \"1e-7\"\n", "/groat.toml:3: ", "is not a price"),
             ("[gate]\nconfirmations = 0\n", "/groat.toml:2: ", "write 1 to 1000, \"safe\" or"),
+            (&service("price_wei = \"0\""), "/groat.toml:4: ", "`0` is not a price in wei; write it like"),
+            (
+                &service("price_wei = \"1\", payer = \"on\""),
+                "/groat.toml:4: ",
+                "`on` is not known here; write one",
+            ),
+            (
+                &service("price_wei = \"1\", subscription = \"signed\""),
+                "/groat.toml:4: ",
+                "nobody can be asked who has subscribed",
+            ),
             (
                 "[[gate.route]]\nmatch = \"/a\"\nprice = \"$1\"\nconfirmations = \"final\"\n",
                 "/groat.toml:4: ",

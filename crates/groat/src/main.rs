@@ -49,6 +49,10 @@ enum Command {
     Gate(commands::gate::Options),
     /// Verify and settle payments for others over HTTP
     Facilitator(commands::facilitator::Options),
+    /// List the services that a registry on chain has for sale
+    Discover(commands::discover::Options),
+    /// Keep an index of payments for services, and answer questions about it over HTTP
+    Indexer(commands::indexer::Options),
     /// Make and show the keys that pay
     Wallet(commands::wallet::Options),
 }
@@ -75,6 +79,8 @@ fn main() -> std::process::ExitCode {
             Command::Inspect(options) => commands::inspect::run(options).await,
             Command::Gate(options) => commands::gate::run(options, &data).await,
             Command::Facilitator(options) => commands::facilitator::run(options, &data).await,
+            Command::Discover(options) => commands::discover::run(options).await,
+            Command::Indexer(options) => commands::indexer::run(options, &data).await,
             Command::Wallet(options) => commands::wallet::run(options, &data),
         }
     });

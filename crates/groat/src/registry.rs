@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use alloy_primitives::Address;
 use groat_chain_evm::pay_proof::{PayProofEvm, RelayEvm};
 use groat_chain_evm::{ByHashEvm, Chain, ExactEvm, Purse};
-use groat_core::ports::{Clock, Mechanism, Observer, Payer, Random, RequestChain, Settler};
+use groat_core::ports::{Access, Clock, Mechanism, Observer, Payer, Random, RequestChain, Settler};
 use groat_core::{Fault, Network, Timestamp};
 use groat_wire::Dialects;
 
@@ -50,6 +50,11 @@ pub(crate) fn request_chain(evm: Vec<Chain>, contracts: PayContracts) -> Arc<dyn
 /// Every scheme whose payments are made without a facilitator, for facilitators on these chains.
 pub(crate) fn observers(evm: Vec<Chain>, contracts: PayContracts) -> Vec<Arc<dyn Observer>> {
     vec![Arc::new(ByHashEvm::on(evm.clone())), Arc::new(PayProofEvm::knowing(contracts).on(evm))]
+}
+
+/// Whoever knows of access that was bought before, for sellers with nodes of these chains.
+pub(crate) fn access(evm: Vec<Chain>) -> Vec<Arc<dyn Access>> {
+    if evm.is_empty() { Vec::new() } else { vec![Arc::new(ByHashEvm::on(evm))] }
 }
 
 /// The machine's clock.

@@ -9,7 +9,7 @@ use groat_core::{Amount, Fault, Timestamp};
 use groat_store::{Entry, Journal};
 use tokio::sync::Mutex;
 
-use crate::rows::{At, Page, Query, Rows, Stats, at};
+use crate::rows::{At, Page, Query, Rows, Stats};
 
 /// How a chain is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl Indexer {
         let mut place = self.place.lock().await;
         let mut polled = Polled::default();
         loop {
-            // Taken out: an error on the way to the commit or in it means that the store is read again.
+            // None after a commit that nobody knows the end of.
             let entry = match place.take() {
                 Some(entry) => entry,
                 None => self.load().await?,

@@ -52,7 +52,7 @@ pub(crate) struct Rows {
     of: HashMap<String, BTreeSet<At>>,
 }
 
-pub(crate) fn at(payment: &IndexedPayment) -> At {
+fn at(payment: &IndexedPayment) -> At {
     (payment.block, payment.log_index)
 }
 

@@ -71,6 +71,8 @@ pub struct Options {
     pub again: bool,
     /// Read 402s in this language only, instead of the preferred one that they speak.
     pub dialect: Option<DialectId>,
+    /// Sign each paid request as its payer, where a proof of payment is seen by everybody and the dialect has room for it.
+    pub prove_payer: bool,
     /// Keys that everybody has may sign, on test networks. Only for `groat dev` and `groat demo` (threat row K12).
     pub published_keys: bool,
     /// Hosts (with port, where the URL names one) whose payee may be another than before, for payments after this
@@ -88,6 +90,7 @@ impl Default for Options {
             resend_after: Duration::from_secs(1),
             again: false,
             dialect: None,
+            prove_payer: false,
             published_keys: false,
             payees_forgotten: BTreeMap::new(),
         }

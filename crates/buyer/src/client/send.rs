@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use groat_core::books::{Purchase, PurchaseEvent, SignedPayment};
-use groat_core::{Failure, Fault, Reason, Receipt, Timestamp};
+use groat_core::{Failure, Fault, Payment, Reason, Receipt, Timestamp};
 use groat_failpoints::reach;
 use groat_store::{Applied, Entry};
+use groat_wire::Asked;
 use groat_wire::token::Given;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
@@ -26,7 +27,8 @@ impl Client {
         let Some(signed) = entry.record.outstanding().cloned() else {
             return Err(BuyError::fault("the purchase journal lost a signed payment"));
         };
-        self.buyer.dialects.write_payment(&signed.payment, request.headers_mut())?;
+        let shown = self.proved(&request, &signed).await?;
+        self.buyer.dialects.write_payment(&shown, request.headers_mut())?;
         let order = self.order(&signed)?;
         let entry = self.note(entry, PurchaseEvent::Send).await?;
         let (entry, own) = self.publish(entry, &signed).await?;
@@ -74,6 +76,26 @@ impl Client {
                     resends += 1;
                 }
             }
+        }
+    }
+
+    /// The payment as it is shown, with a signature over this very request where the owner wants that. It is not written
+    /// down: whoever takes the payment up again signs again.
+    async fn proved(&self, request: &Request, signed: &SignedPayment) -> Result<Payment, BuyError> {
+        let payment = signed.payment.clone();
+        if !self.buyer.options.prove_payer {
+            return Ok(payment);
+        }
+        let body =
+            request.body().map_or(Some(&[][..]), |body| body.as_bytes()).ok_or_else(BuyError::stream)?;
+        let asked = Asked { method: request.method().as_str(), url: request.url().as_str(), body };
+        let lines = self.buyer.dialects.payer_lines(&payment, &asked);
+        match (lines, self.payer(&signed.offer)) {
+            (Some(lines), Some(payer)) => {
+                let proved = payer.prove(payment, &lines, self.buyer.signer.as_ref()).await;
+                proved.map_err(|error| BuyError::fault(error.to_string()))
+            }
+            _ => Ok(payment),
         }
     }
 

@@ -98,7 +98,7 @@ pub enum IndexCursorEvent {
 
 impl Aggregate for IndexCursor {
     type Event = IndexCursorEvent;
-    const BOOK: Book = Book::Cursors;
+    const BOOK: Book = Book::IndexCursors;
 
     fn key(&self) -> String {
         "agentxpay".to_owned()

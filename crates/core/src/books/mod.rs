@@ -75,7 +75,7 @@ pub enum Book {
     /// Payments that an indexer has read from a chain, by block and place in it.
     Indexed,
     /// How far an indexer has come.
-    Cursors,
+    IndexCursors,
 }
 
 impl Book {
@@ -97,7 +97,7 @@ impl Book {
         Self::Cursors,
         Self::Answers,
         Self::Indexed,
-        Self::Cursors,
+        Self::IndexCursors,
     ];
 
     /// Its table name.
@@ -119,7 +119,7 @@ impl Book {
             Self::Cursors => "cursors",
             Self::Answers => "answers",
             Self::Indexed => "indexed",
-            Self::Cursors => "cursors",
+            Self::IndexCursors => "index_cursors",
         }
     }
 }

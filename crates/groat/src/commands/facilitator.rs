@@ -250,6 +250,30 @@ pub(crate) fn chains(
         .collect()
 }
 
+/// The same chains for whoever only looks: no key is needed.
+pub(crate) fn watched(
+    configured: &[ChainConfig],
+    source: Option<&Source>,
+    flags: &ChainFlags,
+    network: &Network,
+) -> anyhow::Result<Vec<Chain>> {
+    match (&flags.rpc, source) {
+        (Some(rpc), _) => Ok(vec![node(network, rpc)?]),
+        (None, Some(source)) => configured
+            .iter()
+            .map(|entry| node(&source.network(&entry.network)?, entry.rpc.get_ref()))
+            .collect(),
+        (None, None) => Ok(Vec::new()),
+    }
+}
+
+/// A chain to look at.
+pub(crate) fn node(network: &Network, rpc: &str) -> anyhow::Result<Chain> {
+    let id = network.chain_id().with_context(|| format!("{network} is not an EVM chain"))?;
+    let rpc = Rpc::http(rpc, RPC_TIMEOUT).map_err(anyhow::Error::msg)?;
+    Ok(Chain::new(id, rpc, Vec::new(), ChainOptions::default()))
+}
+
 fn chain(network: &Network, rpc: &str, keystores: &[PathBuf], limits: ChainLimits) -> anyhow::Result<Chain> {
     let id = network.chain_id().with_context(|| format!("{network} is not an EVM chain"))?;
     let rpc = Rpc::http(rpc, RPC_TIMEOUT).map_err(anyhow::Error::msg)?;

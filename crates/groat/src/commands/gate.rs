@@ -1,5 +1,7 @@
 //! `groat gate`: prices in front of an HTTP API.
 
+mod services;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,17 +10,18 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use axum::Router;
 use clap::Args;
+use groat_chain_evm::Chain;
 use groat_core::key::KeyKind;
 use groat_core::ports::{Facilitator, Store};
-use groat_core::{Confirmations, Fault, Network, PaymentKey};
+use groat_core::{Confirmations, Fault, Network, PaymentKey, Terms};
 use groat_facilitator::Remote;
 use groat_seller::{Gateway, GatewayConfig, Limits, Pay, RouteRule};
 use zeroize::Zeroizing;
 
 use super::exit;
-use super::facilitator::{ChainFlags, chains, engine, sweep_engine};
+use super::facilitator::{ChainFlags, chains, engine, sweep_engine, watched};
 use crate::books::{Books, StoreFlag};
-use crate::config::{Config, RouteConfig, Source};
+use crate::config::{Config, Source};
 use crate::paths::DataDir;
 use crate::{listen, pass_key, registry, sweep};
 
@@ -95,9 +98,11 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     let address = options.listen.or(config.gate.listen).unwrap_or(([127, 0, 0, 1], 4021).into());
     let books = Books::choose(&options.store, config.gate.store.as_ref(), source.as_ref(), data, "gate.db")?;
     let store = books.open(std::slice::from_ref(&network)).await?;
+    let routes = routes(&options, &config, &network)?;
+    let services: Vec<Terms> = routes.iter().flat_map(|route| route.asks.clone()).collect();
+    let nodes = nodes(&options, &config, source.as_ref(), &network, &services)?;
     let facilitator = facilitator(&options, &config, source.as_ref(), &network, &store).await?;
-
-    let routes = routes(&options, &config)?;
+    services::check(&nodes, &services).await?;
     let confirmations = options.confirmations.or(config.gate.confirmations).unwrap_or_default();
     let of_routes = routes.iter().map(|route| route.confirmations.unwrap_or(confirmations));
     if of_routes.into_iter().any(|confirmations| !confirmations.is_mined()) {
@@ -106,6 +111,7 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     let mut builder = Pay::builder()
         .facilitator(facilitator)
         .mechanisms(registry::mechanisms(&Vec::new()))
+        .access(registry::access(nodes.clone()))
         .store(store)
         .clock(registry::clock())
         .network(network.as_str())
@@ -135,6 +141,7 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
         let pay = swept.clone();
         async move { pay.recover().await }
     });
+    services::watch(nodes, services);
     sweep::start("gates on the same books", BEAT, move || {
         let pay = beating.clone();
         async move { pay.beat().await }
@@ -152,6 +159,27 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     serving.stop().await;
     pay.drained().await;
     Ok(exit::OK)
+}
+
+/// The nodes that services and subscriptions are asked of, whoever settles.
+fn nodes(
+    options: &Options,
+    config: &Config,
+    source: Option<&Source>,
+    network: &Network,
+    services: &[Terms],
+) -> anyhow::Result<Vec<Chain>> {
+    if services.is_empty() {
+        return Ok(Vec::new());
+    }
+    let nodes = watched(&config.chain, source, &options.chain, network)?;
+    if !nodes.iter().any(|chain| chain.network() == network) {
+        bail!(
+            "a route is a service of AgentXPay, and no node of {network} is set to ask about it: name one with --rpc URL, \
+             or write [[chain]] into the file of --config, also where a facilitator settles"
+        );
+    }
+    Ok(nodes)
 }
 
 async fn facilitator(
@@ -208,7 +236,7 @@ fn facilitator_key(config: &Config, source: Option<&Source>) -> anyhow::Result<O
     }
 }
 
-fn routes(options: &Options, config: &Config) -> anyhow::Result<Vec<RouteRule>> {
+fn routes(options: &Options, config: &Config, network: &Network) -> anyhow::Result<Vec<RouteRule>> {
     let mut routes = Vec::new();
     for price in &options.prices {
         let Some((path, price)) = price.rsplit_once('=') else {
@@ -216,7 +244,7 @@ fn routes(options: &Options, config: &Config) -> anyhow::Result<Vec<RouteRule>> 
         };
         routes.push(RouteRule::new(path.trim(), price.trim()));
     }
-    routes.extend(config.gate.route.iter().map(RouteConfig::rule));
+    routes.extend(config.gate.route.iter().map(|route| route.rule(network)));
     if routes.is_empty() {
         bail!("nothing has a price: name a route with --price 'GET /weather=$0.01'");
     }

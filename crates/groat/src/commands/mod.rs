@@ -3,9 +3,12 @@
 pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod devchain;
+pub(crate) mod discover;
 pub(crate) mod facilitator;
 pub(crate) mod gate;
+pub(crate) mod indexer;
 pub(crate) mod inspect;
+mod named;
 pub(crate) mod pay;
 pub(crate) mod wallet;
 

@@ -1,6 +1,6 @@
 //! How a gateway is described. Reading files is the binary's business.
 
-use groat_core::{Confirmations, PassTerms};
+use groat_core::{Confirmations, PassTerms, Terms};
 use serde::Deserialize;
 
 use crate::route::Settle;
@@ -73,6 +73,9 @@ pub struct RouteRule {
     /// What whoever has paid may do without paying, for a while.
     #[serde(default)]
     pub pass: Option<PassTerms>,
+    /// More ways to pay, in full.
+    #[serde(skip)]
+    pub asks: Vec<Terms>,
 }
 
 impl RouteRule {
@@ -90,6 +93,7 @@ impl RouteRule {
             confirmations: None,
             timeout_s: None,
             pass: None,
+            asks: Vec::new(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! a path that servers read in more than one way is refused (threat row H14).
 
 mod config;
+mod directory;
 mod forward;
 mod pattern;
 
@@ -23,11 +24,13 @@ use tower::{Layer, Service, ServiceExt};
 pub use config::{GatewayConfig, RouteRule, Unmatched};
 pub use pattern::Pattern;
 
+use self::directory::Directories;
 use self::forward::Forward;
 use crate::canonical;
 use crate::config::ConfigError;
 use crate::gate::{Gate, Reply, refuse_upgrade};
 use crate::pay::{Pay, Shop};
+use crate::route::RouteBuilder;
 use crate::service::PaymentService;
 
 /// A reverse proxy that asks for money; a tower service, cheap to clone.
@@ -36,6 +39,7 @@ pub struct Gateway {
     shop: Arc<Shop>,
     rules: Arc<[Rule]>,
     service: Option<PaymentService>,
+    directories: Directories,
     forward: Forward,
     unmatched: Unmatched,
 }
@@ -56,6 +60,7 @@ impl Gateway {
     pub fn new(pay: &Pay, config: &GatewayConfig) -> Result<Self, ConfigError> {
         let forward = Forward::new(&config.upstream, Duration::from_secs(config.upstream_timeout_s))?;
         let mut service = None;
+        let mut sold = directory::Sales::default();
         let rule = |rule: &RouteRule| {
             let at = |error: ConfigError| ConfigError::wrong(format!("route `{}`", rule.path), error);
             let mut route = pay
@@ -82,15 +87,26 @@ impl Gateway {
             if let Some(terms) = &rule.pass {
                 route = route.pass(terms.clone());
             }
+            route = rule.asks.iter().cloned().fold(route, RouteBuilder::ask);
             let layer = route.build().map_err(at)?;
             if layer.route().sells_passes() {
                 let known = service.take().unwrap_or_else(|| PaymentService::new(pay));
                 service = Some(known.route(&rule.path, &layer)?);
             }
-            Ok(Rule { pattern: rule.path.parse()?, gate: layer.layer(forward.clone()) })
+            let pattern: Pattern = rule.path.parse()?;
+            sold.add(&pattern, layer.route());
+            Ok(Rule { pattern, gate: layer.layer(forward.clone()) })
         };
         let rules = config.routes.iter().map(rule).collect::<Result<_, ConfigError>>()?;
-        Ok(Self { shop: Arc::clone(&pay.shop), rules, service, forward, unmatched: config.unmatched })
+        let directories = sold.directories(&pay.shop.dialects);
+        Ok(Self {
+            shop: Arc::clone(&pay.shop),
+            rules,
+            service,
+            directories,
+            forward,
+            unmatched: config.unmatched,
+        })
     }
 
     async fn answer(self, mut request: Request<Body>) -> Result<Response<Body>, Reply> {
@@ -107,6 +123,9 @@ impl Gateway {
 
         if let Some(service) = self.service.as_ref().filter(|service| service.is_for(&plain)) {
             return Ok(service.answer(request).await);
+        }
+        if let Some(reply) = self.directories.find(&plain, request.method()) {
+            return Ok(reply.response());
         }
         let (known_path, gate) = self.find(&plain, request.method());
         if let Some(gate) = gate {

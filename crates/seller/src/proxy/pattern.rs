@@ -32,6 +32,12 @@ impl Pattern {
         &self.text
     }
 
+    /// Its method, `*` for any, and its path.
+    pub(crate) fn parts(&self) -> (&str, &str) {
+        let path = self.text.split_once(' ').map_or(self.text.as_str(), |(_, path)| path);
+        (self.method.as_ref().map_or("*", Method::as_str), path)
+    }
+
     /// Whether the rule is about this method.
     pub fn covers(&self, method: &Method) -> bool {
         match &self.method {

@@ -78,7 +78,7 @@ pub(super) fn sql(book: Book) -> &'static Sql {
         Book::Cursors => &const { sql!("cursors") },
         Book::Answers => &const { sql!("answers") },
         Book::Indexed => &const { sql!("indexed") },
-        Book::Cursors => &const { sql!("cursors") },
+        Book::IndexCursors => &const { sql!("index_cursors") },
     }
 }
 

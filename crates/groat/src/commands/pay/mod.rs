@@ -70,6 +70,9 @@ pub(crate) struct Options {
     /// Allow payments over plain http to other machines
     #[arg(long)]
     plain_http: bool,
+    /// Sign the paid request as its payer, for sellers who take payments that everybody can see (AgentXPay)
+    #[arg(long)]
+    prove_payer: bool,
     #[command(flatten)]
     own: own::Flags,
     /// Key to pay with
@@ -144,6 +147,7 @@ fn client(options: &Options, data: &DataDir) -> anyhow::Result<Client> {
         options: groat_buyer::Options {
             again: options.again,
             dialect: options.dialect.clone(),
+            prove_payer: options.prove_payer,
             published_keys,
             payees_forgotten: wallet::payees_forgotten(data)?,
             ..Default::default()

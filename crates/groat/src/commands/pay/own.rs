@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::Address;
 use anyhow::Context;
 use clap::Args;
 use groat_chain_evm::{Chain, ChainOptions, Purse, Rpc};
+use groat_core::Price;
 use groat_core::ports::Payer;
-use groat_core::{Network, Price};
 
+use crate::commands::named::{accounts, pairs};
 use crate::registry;
 
 /// Which nodes and contracts a wallet knows.
@@ -52,22 +52,4 @@ impl Flags {
         }
         Ok(registry::payers(chains, purse, contracts))
     }
-}
-
-fn accounts(flags: &[String], name: &str) -> anyhow::Result<Vec<(Network, Address)>> {
-    let account = |(network, text): (Network, &str)| {
-        let account = text.parse().with_context(|| format!("{name}: `{text}` is not an account"))?;
-        Ok((network, account))
-    };
-    pairs(flags, name)?.into_iter().map(account).collect()
-}
-
-fn pairs<'f>(flags: &'f [String], name: &str) -> anyhow::Result<Vec<(Network, &'f str)>> {
-    let pair = |text: &'f String| {
-        let (network, value) = text
-            .split_once('=')
-            .with_context(|| format!("{name} {text}: write NETWORK=…, as eip155:84532=…"))?;
-        Ok((Network::parse(network).with_context(|| format!("{name} {text}"))?, value))
-    };
-    flags.iter().map(pair).collect()
 }
