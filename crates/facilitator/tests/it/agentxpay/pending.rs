@@ -19,12 +19,14 @@ fn is_pending(seen: &Seen) {
 
 /// Until the answer is there; nothing but "pending" may be said before.
 async fn served(shop: &Shop, target: &str, hash: alloy_primitives::B256) {
-    for _ in 0..20 {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(20) {
         let seen = shop.show(target, hash).await;
         if seen.status == StatusCode::OK {
             return;
         }
         is_pending(&seen);
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("it is never served");
 }

@@ -207,7 +207,7 @@ async fn a_payment_that_came_too_late_is_expired_whatever_the_proof_says() {
 
 /// A contract that emits `PaymentSettled` as it is told: the topic, then the data.
 fn forge(shop: &Shop, thief: &Buyer, id: &str, seller: &str, units: u64) -> B256 {
-    let forger = address!("0xF0f0f0F0F0f0f0f0f0f0f0F0f0F0F0F0f0F0f0F0");
+    let forger = address!("0xf0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0");
     let topic = "77112a7c26a3b1ffc47ce6b516d2938c7c1f22b236f146d8d317fc67ec23f4ec";
     let code = format!("0x6020360360206000376000357f{topic}6020360360 00a200").replace(' ', "");
     shop.chain.request("anvil_setCode", json!([forger, code])).unwrap();
