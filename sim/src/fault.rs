@@ -108,4 +108,18 @@ faults! {
     Cancelled = "cancelled authorization", 100;
     /// A stranger submits the authorization first.
     FrontRun = "front-run", 120;
+    /// A payer's own transaction is sent late.
+    PaidLate = "paid late", 250;
+    /// It is never sent, and shown.
+    NeverPaid = "shown and never paid", 100;
+    /// It pays too little.
+    PaidShort = "paid too little", 80;
+    /// It is mined and never shown.
+    NeverShown = "paid and never shown", 80;
+    /// It is shown when it is too old.
+    ShownTooLate = "shown too late", 60;
+    /// Somebody else shows it.
+    Thief = "shown by a thief", 400;
+    /// A pass is shown elsewhere, or after its time.
+    PassMisused = "pass misused", 400;
 }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use groat_core::ports::{Facilitator, Settler};
+use groat_core::ports::{Facilitator, Observer, Settler};
 use groat_facilitator::{Engine, EngineOptions};
 
-use crate::exact::{Exact, Node};
+use crate::direct::{ByHash, ByProof};
+use crate::exact::Exact;
 use crate::fault::Fault;
 use crate::life::Life;
 use crate::line::Line;
+use crate::node::Node;
 use crate::shop::Shop;
 use crate::store::SimStore;
 use crate::world::World;
@@ -18,14 +20,17 @@ fn engine(world: &Arc<World>, life: &Arc<Life>) -> Engine {
     let (stage, life, chain) = (Arc::clone(&world.stage), Arc::clone(life), Arc::clone(&world.chain));
     let store =
         SimStore { stage: Arc::clone(&stage), life: Arc::clone(&life), disk: world.facilitator.disk.clone() };
-    let settler: Arc<dyn Settler> = Arc::new(Exact { node: Some(Node { stage, life, chain }) });
+    let node = Some(Node { stage, life, chain });
+    let observers: Vec<Arc<dyn Observer>> =
+        vec![Arc::new(ByHash { node: node.clone() }), Arc::new(ByProof { node: node.clone() })];
+    let settler: Arc<dyn Settler> = Arc::new(Exact { node });
     let options = EngineOptions {
         wait: Duration::from_secs(20),
         look_interval: Duration::from_secs(4),
         looks_per_broadcast: 3,
         ..EngineOptions::default()
     };
-    Engine::new(vec![settler], Arc::new(store), world.facilitator.clock.clone(), options)
+    Engine::observing(vec![settler], observers, Arc::new(store), world.facilitator.clock.clone(), options)
 }
 
 /// Like the binary: what was left open is taken up before the first request, else the process gives up.

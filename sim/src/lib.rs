@@ -10,17 +10,20 @@ mod chain;
 mod chaos;
 mod check;
 mod dice;
+mod direct;
 mod exact;
 mod fault;
 mod host;
 mod life;
 mod line;
+mod node;
 mod notebook;
 mod panics;
 mod run;
 mod shop;
 mod stage;
 mod store;
+mod tongue;
 mod trace;
 mod world;
 
@@ -41,6 +44,16 @@ pub enum Planted {
     LyingFacilitator,
     /// The line to the facilitator says "no such payment" instead of "I cannot tell".
     NeverHeardOfIt,
+    /// A transaction with one payment is looked at as if it had any number.
+    EndlessCredit,
+    /// A transaction that is on its way is called failed.
+    PendingRefused,
+    /// A hash is taken from whoever shows it, though its payer has to sign.
+    UnsignedHash,
+    /// The store does not keep how often a pass was used.
+    ForgottenUses,
+    /// Every pass opens everything.
+    WidePasses,
 }
 
 impl Planted {
@@ -51,5 +64,10 @@ impl Planted {
         Self::BlindWrites,
         Self::LyingFacilitator,
         Self::NeverHeardOfIt,
+        Self::EndlessCredit,
+        Self::PendingRefused,
+        Self::UnsignedHash,
+        Self::ForgottenUses,
+        Self::WidePasses,
     ];
 }

@@ -12,6 +12,7 @@ use crate::buyer;
 use crate::chain::{Account, mine};
 use crate::chaos;
 use crate::check;
+use crate::direct::AGE_S_MAX;
 use crate::host;
 use crate::panics;
 use crate::shop::TIMEOUT_S;
@@ -67,8 +68,8 @@ async fn live(seed: u64, options: Options) -> Trace {
     if all_done.is_err() {
         stage.broken("every buyer ends", "somebody still waits".to_owned());
     }
-    // Until every authorization is dead, and the chain has said so.
-    sleep(Duration::from_secs(TIMEOUT_S + 60)).await;
+    // Until every authorization and every proof is dead, and the chain has said so.
+    sleep(Duration::from_secs(TIMEOUT_S.max(AGE_S_MAX) + 80)).await;
     check::open(&world).await;
     // What nobody asks for any more is taken up by a restart, first of the one who knows where the money is.
     world.facilitator.place.kill();

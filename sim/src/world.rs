@@ -79,6 +79,15 @@ impl<T> Role<T> {
     }
 }
 
+/// What a seller wants and gives beside the price.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wares {
+    /// Whether whoever shows a hash must sign for it.
+    pub(crate) bound: bool,
+    pub(crate) pass_ttl_s: u64,
+    pub(crate) pass_uses: Option<u32>,
+}
+
 /// The whole economy.
 pub(crate) struct World {
     pub(crate) stage: Arc<Stage>,
@@ -87,14 +96,23 @@ pub(crate) struct World {
     pub(crate) seller: Role<Shop>,
     /// Whether facilitator and seller are one process with one store.
     pub(crate) together: bool,
+    /// What the seller wants and gives beside the price.
+    pub(crate) wares: Wares,
     pub(crate) notebook: Notebook,
     /// How many calls went from seller to facilitator.
     pub(crate) calls: AtomicU64,
+    /// How many challenges were written.
+    pub(crate) challenges: AtomicU64,
 }
 
 impl World {
     pub(crate) fn new(stage: Arc<Stage>) -> Arc<Self> {
         let together = stage.chance(400);
+        let wares = Wares {
+            bound: stage.chance(600),
+            pass_ttl_s: stage.between(20, 90),
+            pass_uses: stage.chance(600).then(|| u32::try_from(stage.between(1, 3)).unwrap_or(1)),
+        };
         let buyers = (0..stage.between(2, 7)).map_while(|index| u16::try_from(index).ok());
         let purses: BTreeMap<Account, u64> =
             buyers.map(|index| (Account(Account::BUYERS + index), PURSE)).collect();
@@ -106,8 +124,10 @@ impl World {
             seller: Role::new(&stage, seller_disk),
             chain,
             together,
+            wares,
             notebook: Notebook::default(),
             calls: AtomicU64::new(0),
+            challenges: AtomicU64::new(stage.below(u64::MAX)),
             stage,
         })
     }

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use serde_json::to_value;
-
 use super::send::{exchange, send, send_as};
-use super::sign::{Signed, headers};
+use super::sign::{Signed, parcel};
 use crate::chain::{Account, Action, Transaction};
 use crate::exact::Proof;
 use crate::fault::Fault;
 use crate::shop::Route;
+use crate::tongue::Tongue;
 use crate::world::World;
 
 /// Starts what is to happen.
@@ -51,7 +50,8 @@ fn submit_later(world: &Arc<World>, sender: Account, action: Action, wait_ms_max
     });
 }
 
-/// The same payment for something else, with and without saying what it was for.
+/// The same payment for something else, with and without saying what it was for; a permit also as a payment for the answer
+/// itself.
 async fn send_elsewhere(world: &Arc<World>, signed: &Signed) {
     world.stage.pause_ms(0, 5_000).await;
     let Some(other) = Route::ALL.into_iter().find(|route| *route != signed.route) else { return };
@@ -61,8 +61,12 @@ async fn send_elsewhere(world: &Arc<World>, signed: &Signed) {
     }
     let mut payment = signed.payment.clone();
     payment.resource = None;
-    if let Some(headers) = headers(&payment) {
-        send_as(world, signed, other, headers).await;
+    let (tongue, route) = match signed.tongue {
+        Tongue::Token => (Tongue::V1, signed.route),
+        tongue => (tongue, other),
+    };
+    if let Some(parcel) = parcel(&payment, tongue, route) {
+        send_as(world, signed, parcel).await;
     }
 }
 
@@ -75,9 +79,8 @@ async fn send_altered(world: &Arc<World>, signed: &Signed) {
         proof.signed_value = proof.authorization.value;
     }
     let mut payment = signed.payment.clone();
-    let Ok(proof) = to_value(proof) else { return };
-    payment.proof = proof;
-    if let Some(headers) = headers(&payment) {
-        exchange(world, signed.route, headers).await;
+    payment.proof = proof.to_value();
+    if let Some(parcel) = parcel(&payment, signed.tongue, signed.route) {
+        exchange(world, parcel).await;
     }
 }

@@ -1,8 +1,11 @@
 //! Buyers: each has one wish, signs once, and sends the same payment again until somebody says how it ended.
 
 mod hostile;
+mod paid;
 mod send;
 mod sign;
+mod spend;
+mod thief;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +17,9 @@ use crate::chain::Account;
 use crate::fault::Fault;
 use crate::notebook::Told;
 use crate::shop::Route;
+use crate::tongue::Tongue;
 use crate::world::World;
+pub(crate) use send::Parcel;
 use send::{Answer, send};
 use sign::Signed;
 
@@ -57,15 +62,23 @@ const PEACEFUL_SENDINGS_MAX: u32 = 40;
 pub(crate) async fn shop(world: Arc<World>, wish: u64, purse: Account) {
     world.stage.pause_ms(0, 60_000).await;
     let route = Route::ALL[usize::try_from(world.stage.below(4)).unwrap_or(0)];
-    let Some(challenge) = ask(&world, route).await else { return };
+    let tongue = Tongue::draw(&world.stage);
+    if matches!(tongue, Tongue::Hash | Tongue::Proof) {
+        return paid::shop(&world, wish, purse, route, tongue).await;
+    }
+    let Some(challenge) = ask(&world, route, tongue).await else { return };
     for _ in 0..PAYMENTS_MAX {
-        let Some(signed) = sign::sign(&world, wish, purse, route, &challenge) else { return };
+        let Some(signed) = sign::sign(&world, wish, purse, route, &challenge, tongue) else { return };
         let signed = Arc::new(signed);
         hostile::act(&world, &signed);
         let end = pursue(&world, &signed).await;
         world.notebook.change(signed.number, |deal| deal.end = Some(end));
         world.stage.note("buyer ends", wish, || format!("{} {}", end.code(), signed.id));
         world.stage.count(end.code());
+        if end == End::Bought {
+            world.stage.count(tongue.code());
+            spend::spend(&world, signed.id, route).await;
+        }
         if end == End::Bought && world.stage.chance(300) {
             world.stage.pause_ms(0, 60_000).await;
             world.stage.count("sent again after success");
@@ -79,9 +92,9 @@ pub(crate) async fn shop(world: Arc<World>, wish: u64, purse: Account) {
 }
 
 /// The challenge of a route.
-async fn ask(world: &Arc<World>, route: Route) -> Option<Challenge> {
+async fn ask(world: &Arc<World>, route: Route, tongue: Tongue) -> Option<Challenge> {
     for _ in 0..100 {
-        if let Some(challenge) = send::challenge(world, route).await {
+        if let Some(challenge) = send::challenge(world, route, tongue).await {
             return Some(challenge);
         }
         world.stage.pause_ms(1_000, 5_000).await;
@@ -96,7 +109,7 @@ async fn pursue(world: &Arc<World>, signed: &Arc<Signed>) -> End {
     let mut failures = 0;
     loop {
         let answers = send_copies(world, signed).await;
-        match judge(&answers) {
+        match judge(&answers, signed.parcel.is_order) {
             // The answer was free, so the same payment may be tried again.
             Some(End::Free) if failures < 2 => failures += 1,
             Some(end) => return end,
@@ -132,13 +145,16 @@ async fn send_copies(world: &Arc<World>, signed: &Arc<Signed>) -> Vec<Told> {
 }
 
 /// What the answers to one payment mean together; `None` when nothing is certain.
-fn judge(answers: &[Answer]) -> Option<End> {
+fn judge(answers: &[Answer], is_order: bool) -> Option<End> {
     let mut end = None;
     for told in answers {
         let next = match told.status {
             _ if told.settled().is_some() && told.error == "refund_due" => End::RefundDue,
             _ if told.settled().is_some() => End::Bought,
             402 => End::Refused,
+            // What is said of an order that is refused; the bytes themselves are good.
+            400 if is_order => End::Refused,
+            410 if told.error == "pass_expired" => End::Bought,
             500 | 504 => End::Free,
             _ => continue,
         };

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use groat_core::payment::DialectId;
 use groat_core::{Challenge, Payment, PaymentId};
-use groat_wire::{Dialect, x402_v2};
 use http::HeaderMap;
-use serde_json::{Map, to_value};
+use serde_json::Map;
 
+use super::send::Parcel;
 use crate::chain::{Account, Authorization};
 use crate::exact::{Proof, key};
 use crate::fault::Fault;
 use crate::notebook::Deal;
 use crate::shop::{Route, TIMEOUT_S};
+use crate::tongue::Tongue;
 use crate::world::{PRICE, PURSE, World};
 
 /// A payment, ready to be sent as often as needed.
@@ -23,13 +23,19 @@ pub(crate) struct Signed {
     pub(crate) route: Route,
     pub(crate) authorization: Authorization,
     pub(crate) payment: Payment,
-    pub(crate) headers: HeaderMap,
+    pub(crate) tongue: Tongue,
+    pub(crate) parcel: Parcel,
 }
 
-pub(crate) fn headers(payment: &Payment) -> Option<HeaderMap> {
+/// A payment on its way to a route, as its language has it: in header fields, or as an order of a pass.
+pub(crate) fn parcel(payment: &Payment, tongue: Tongue, route: Route) -> Option<Parcel> {
+    let dialect = tongue.dialect();
+    if let Some(order) = dialect.write_order(payment) {
+        return Some(Parcel::order(route, order.ok()?.into()));
+    }
     let mut headers = HeaderMap::new();
-    x402_v2::V2.write_payment(payment, &mut headers).ok()?;
-    Some(headers)
+    dialect.write_payment(payment, &mut headers).ok()?;
+    Some(Parcel::to(route, headers))
 }
 
 /// Signs for a wish. Some payers have no money, some clocks are wrong.
@@ -39,9 +45,11 @@ pub(crate) fn sign(
     purse: Account,
     route: Route,
     challenge: &Challenge,
+    tongue: Tongue,
 ) -> Option<Signed> {
     let stage = &world.stage;
-    let offer = challenge.offers.first()?;
+    let offer = challenge.offers.iter().find(|offer| offer.scheme == "exact")?;
+    let dialect = tongue.dialect();
     let now = stage.now_s();
     let late = stage.strikes(Fault::ExpiredPayment);
     let poor = stage.strikes(Fault::PoorPayer);
@@ -55,21 +63,22 @@ pub(crate) fn sign(
         nonce: stage.below(u64::MAX),
     };
     let payment = Payment {
-        dialect: DialectId::new("x402-v2"),
+        dialect: dialect.id(),
         scheme: offer.scheme.clone(),
         network: offer.network.clone(),
-        proof: to_value(Proof::sign(authorization)).ok()?,
+        proof: Proof::sign(authorization).to_value(),
         accepted: None,
         resource: None,
         extensions: Map::new(),
     };
-    let payment = x402_v2::V2.accept(payment, challenge, offer);
-    let headers = headers(&payment)?;
+    let payment = dialect.accept(payment, challenge, offer);
+    let parcel = parcel(&payment, tongue, route)?;
     let id = key(&offer.network, &authorization).id();
     let deal = Deal {
         id,
         wish,
         authorization,
+        tongue,
         misused: false,
         varied: false,
         meddled: false,
@@ -79,5 +88,5 @@ pub(crate) fn sign(
     let number = world.notebook.sign(deal);
     stage.note("buyer signs", wish, || format!("{} {id} {authorization:?}", route.path()));
     stage.count("payments signed");
-    Some(Signed { number, id, route, authorization, payment, headers })
+    Some(Signed { number, id, route, authorization, payment, tongue, parcel })
 }

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::direct::{Direct, Way};
+
 /// An account; the token lives at one too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Account(pub(crate) u16);
@@ -15,6 +17,10 @@ impl Account {
     pub(crate) const TOKEN: Self = Self(3);
     pub(crate) const STRANGER: Self = Self(4);
     pub(crate) const ELSEWHERE: Self = Self(5);
+    /// Takes payments for services.
+    pub(crate) const MANAGER: Self = Self(6);
+    /// Takes payments of requests, and passes them on.
+    pub(crate) const DESK: Self = Self(7);
     /// The first of the buyers.
     pub(crate) const BUYERS: u16 = 16;
 
@@ -25,7 +31,7 @@ impl Account {
 
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "0x{:04x}", self.0)
+        write!(f, "0x{:040x}", self.0)
     }
 }
 
@@ -59,6 +65,8 @@ pub(crate) enum Action {
         to: Account,
         value: u64,
     },
+    /// The sender pays somebody by itself.
+    Pay(Way),
 }
 
 /// A signed transaction; `fee` makes two signings of the same thing differ.
@@ -87,8 +95,14 @@ impl Transaction {
             Action::Batch(several) => several.iter().for_each(transfer),
             Action::Cancel(from, nonce) => [u64::from(from.0), *nonce, 0, 1].into_iter().for_each(mix),
             Action::Move { to, value } => [u64::from(to.0), *value, 0, 2].into_iter().for_each(mix),
+            Action::Pay(way) => way.words().into_iter().for_each(mix),
         };
         hash
+    }
+
+    /// Its hash, when a payer pays by it directly.
+    pub(crate) fn direct(&self) -> Option<u64> {
+        matches!(self.action, Action::Pay(_)).then(|| self.hash())
     }
 
     /// The authorizations that it uses up.
@@ -97,14 +111,14 @@ impl Transaction {
             Action::Transfer(authorization) => vec![authorization.id()],
             Action::Batch(several) => several.iter().map(Authorization::id).collect(),
             Action::Cancel(from, nonce) => vec![(*from, *nonce)],
-            Action::Move { .. } => Vec::new(),
+            Action::Move { .. } | Action::Pay(_) => Vec::new(),
         }
     }
 }
 
 /// The hash of a transaction in text.
 pub(crate) fn hash_text(hash: u64) -> String {
-    format!("0x{hash:016x}")
+    format!("0x{hash:064x}")
 }
 
 /// A mined transaction.
@@ -138,6 +152,8 @@ pub(crate) struct Ledger {
     pub(crate) nonces: BTreeMap<Account, u64>,
     pub(crate) receipts: BTreeMap<u64, Receipt>,
     pub(crate) transfers: Vec<Transfer>,
+    /// What payers paid by themselves, by the hash of the transaction.
+    pub(crate) direct: BTreeMap<u64, Direct>,
 }
 
 impl Ledger {
@@ -173,6 +189,7 @@ impl Ledger {
                 fresh
             }
             Action::Move { to, value } => self.shift(transaction.sender, *to, *value),
+            Action::Pay(way) => self.pay(transaction.sender, way, hash, time),
         };
         self.receipts.insert(hash, Receipt { ok, ..block });
     }
@@ -191,6 +208,17 @@ impl Ledger {
         if ok {
             self.used.insert(authorization.id(), Used::Spent { hash });
             self.transfers.push(Transfer { authorization: *authorization, hash, sender });
+        }
+        ok
+    }
+
+    /// All payments of a transaction, or none.
+    fn pay(&mut self, payer: Account, way: &Way, hash: u64, time: u64) -> bool {
+        // A request is settled once, whoever pays it.
+        let repeated = matches!(way, Way::Request(_)) && self.direct.values().any(|other| other.way == *way);
+        let ok = !repeated && self.shift(payer, way.payee(), way.value());
+        if ok {
+            self.direct.insert(hash, Direct { payer, time, way: way.clone() });
         }
         ok
     }

@@ -1,5 +1,6 @@
 //! A model chain: blocks, mempool, reorganisations. No cryptography, no gas; everything else that can surprise.
 
+mod direct;
 mod ledger;
 mod miner;
 
@@ -9,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
+pub(crate) use direct::{Direct, Made, Request, Way, fnv};
 pub(crate) use ledger::{
     Account, Action, Authorization, AuthorizationId, Ledger, Receipt, Transaction, Transfer, Used, hash_text,
 };
@@ -41,6 +43,8 @@ struct State {
     assigned: BTreeMap<(Account, u64), BTreeSet<AuthorizationId>>,
     /// Authorizations whose fate a reorganisation may have changed.
     shaken: BTreeSet<AuthorizationId>,
+    /// The same of transactions by which payers paid directly.
+    shaken_direct: BTreeSet<u64>,
     is_down: bool,
     /// Makes the hashes of blocks differ from those they replace.
     epoch: u64,
@@ -55,6 +59,7 @@ impl Chain {
             mempool: BTreeMap::new(),
             assigned: BTreeMap::new(),
             shaken: BTreeSet::new(),
+            shaken_direct: BTreeSet::new(),
             is_down: false,
             epoch: 0,
         };
@@ -91,6 +96,15 @@ impl Chain {
 
     pub(crate) fn is_shaken(&self, authorization: &AuthorizationId) -> bool {
         lock(&self.state).shaken.contains(authorization)
+    }
+
+    pub(crate) fn is_direct_shaken(&self, hash: u64) -> bool {
+        lock(&self.state).shaken_direct.contains(&hash)
+    }
+
+    /// Whether the node knows a transaction that is not in a block.
+    pub(crate) fn is_waiting(&self, hash: u64) -> bool {
+        lock(&self.state).mempool.values().any(|transaction| transaction.hash() == hash)
     }
 
     /// The nonce after everything that is mined and waits, as `eth_getTransactionCount` says it for `pending`.
@@ -167,6 +181,7 @@ impl Chain {
         let mut thrown: Vec<Transaction> =
             replaced.iter().flat_map(|block| block.transactions.iter().cloned()).collect();
         state.shaken.extend(thrown.iter().flat_map(Transaction::authorizations));
+        state.shaken_direct.extend(thrown.iter().filter_map(Transaction::direct));
         thrown.retain(|_| !self.stage.strikes(Fault::ReorgLoses));
         for transaction in thrown {
             state.mempool.insert((transaction.sender, transaction.nonce), transaction);
@@ -174,6 +189,7 @@ impl Chain {
         for block in &replaced {
             let transactions = state.extend(&self.stage, block.time);
             state.shaken.extend(transactions.iter().flat_map(Transaction::authorizations));
+            state.shaken_direct.extend(transactions.iter().filter_map(Transaction::direct));
         }
         self.stage.note("reorganised", replaced.len() as u64, String::new);
         drop(state);

@@ -7,13 +7,14 @@ use crate::chain::{Account, hash_text};
 use crate::notebook::Deal;
 
 pub(super) fn check(evidence: &Evidence<'_>) {
-    for record in evidence.settlements.values() {
+    let settlements = evidence.settlements.values().filter(|record| !evidence.is_direct(&record.id));
+    for record in settlements {
         match evidence.deal(&record.id) {
             Some(deal) => settlement(evidence, deal, record),
             None => evidence.world.stage.broken("no record without a payment", record.id.to_string()),
         }
     }
-    for record in evidence.sales.values() {
+    for record in evidence.sales.values().filter(|record| !evidence.is_direct(&record.id)) {
         match evidence.deal(&record.id) {
             Some(deal) => sale(evidence, deal, record),
             None => evidence.world.stage.broken("no record without a payment", record.id.to_string()),

@@ -1,7 +1,10 @@
 //! The promises, compared with everything that was written down. Each broken one is named.
 
 mod books;
+mod direct;
 mod money;
+mod passes;
+mod query;
 mod service;
 
 use std::collections::BTreeMap;
@@ -13,7 +16,7 @@ use groat_core::ports::Store;
 use groat_store::Journal;
 
 use crate::chain::{Account, AuthorizationId, Ledger, Transfer};
-use crate::notebook::Deal;
+use crate::notebook::{Deal, Outlay};
 use crate::world::World;
 
 /// More records than a run can have.
@@ -24,6 +27,7 @@ struct Evidence<'w> {
     world: &'w World,
     ledger: Arc<Ledger>,
     deals: Vec<Deal>,
+    outlays: Vec<Outlay>,
     settlements: BTreeMap<PaymentId, Settlement>,
     sales: BTreeMap<PaymentId, Sale>,
 }
@@ -39,6 +43,7 @@ impl<'w> Evidence<'w> {
             world,
             ledger: world.chain.head().after,
             deals: world.notebook.deals(),
+            outlays: world.notebook.outlays(),
             settlements: settlements.into_iter().map(|entry| (entry.record.id, entry.record)).collect(),
             sales: sales.into_iter().map(|entry| (entry.record.id, entry.record)).collect(),
         })
@@ -51,6 +56,11 @@ impl<'w> Evidence<'w> {
 
     fn deal(&self, id: &PaymentId) -> Option<&Deal> {
         self.deals.iter().find(|deal| deal.id == *id)
+    }
+
+    /// Whether a payment was made directly.
+    fn is_direct(&self, id: &PaymentId) -> bool {
+        self.outlays.iter().any(|outlay| outlay.ids.contains(id))
     }
 
     /// A promise about a payment is broken, unless a reorganisation has changed its fate: nothing follows a payment
@@ -85,6 +95,9 @@ pub(crate) async fn check(world: &World) {
     money::check(&evidence);
     books::check(&evidence);
     service::check(&evidence);
+    direct::check(&evidence);
+    passes::check(&evidence);
+    query::check(&evidence).await;
     lane(&evidence).await;
 }
 

@@ -26,6 +26,9 @@ pub(super) fn check(evidence: &Evidence<'_>) {
         }
     }
     for (id, runs) in evidence.world.notebook.runs() {
+        if evidence.is_direct(&id) {
+            continue;
+        }
         let Some(deal) = evidence.deal(&id) else {
             evidence.world.stage.broken("no run without a payment", id.to_string());
             continue;
@@ -92,8 +95,8 @@ fn answers(evidence: &Evidence<'_>, deal: &Deal) {
 /// Who was refused may sign again: then the first payment must never move money (invariant I6).
 fn refusals(evidence: &Evidence<'_>, deal: &Deal) {
     let Some(transfer) = evidence.transfer(&deal.authorization.id()) else { return };
-    let told =
-        deal.answers.iter().rev().find(|(_, told)| told.status == StatusCode::PAYMENT_REQUIRED.as_u16());
+    let refusals = [StatusCode::PAYMENT_REQUIRED.as_u16(), StatusCode::BAD_REQUEST.as_u16()];
+    let told = deal.answers.iter().rev().find(|(_, told)| refusals.contains(&told.status));
     let text = format!("{} was refused with `{}`", deal.id, told.map_or("", |(_, told)| &told.error));
     if transfer.sender == Account::GAS {
         let rule =

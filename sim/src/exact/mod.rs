@@ -4,14 +4,13 @@ mod settle;
 
 use groat_core::key::KeyKind;
 use groat_core::offer::Ask;
+use groat_core::offer::Currency;
 use groat_core::ports::{Mechanism, Token};
 use groat_core::{Network, Offer, Payment, PaymentKey, Reason, Terms, Timestamp};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::chain::{Account, Authorization};
-
-pub(crate) use settle::Node;
+use crate::node::Node;
 
 /// The network of the model chain.
 pub(crate) const NETWORK: &str = "eip155:84532";
@@ -22,7 +21,7 @@ pub(crate) struct Exact {
 }
 
 /// A proof: what is authorized, and a stand-in for a signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Proof {
     pub(crate) authorization: Authorization,
     /// The sum that was really signed; any other is a forgery.
@@ -34,8 +33,42 @@ impl Proof {
         Self { authorization, signed_value: authorization.value }
     }
 
+    /// As every dialect writes it: numbers as texts, and a signature of 65 bytes that says what was signed.
+    pub(crate) fn to_value(self) -> Value {
+        let Authorization { from, to, value, valid_after, valid_before, nonce } = self.authorization;
+        json!({
+            "authorization": {
+                "from": from.to_string(),
+                "to": to.to_string(),
+                "value": value.to_string(),
+                "validAfter": valid_after.to_string(),
+                "validBefore": valid_before.to_string(),
+                "nonce": format!("0x{nonce:064x}"),
+            },
+            "signature": format!("0x{:064x}{:064x}1b", self.signed_value, nonce),
+        })
+    }
+
     pub(crate) fn read(value: &Value) -> Result<Self, Reason> {
-        Self::deserialize(value).map_err(|_| Reason::InvalidPayload)
+        Self::read_members(value).ok_or(Reason::InvalidPayload)
+    }
+
+    fn read_members(value: &Value) -> Option<Self> {
+        let signed = value.get("authorization")?;
+        let text = |key| signed.get(key).and_then(Value::as_str);
+        let number = |key| text(key)?.parse::<u64>().ok();
+        let hex = |digits: &str| u64::from_str_radix(digits, 16).ok();
+        Some(Self {
+            authorization: Authorization {
+                from: Account::parse(text("from")?)?,
+                to: Account::parse(text("to")?)?,
+                value: number("value")?,
+                valid_after: number("validAfter")?,
+                valid_before: number("validBefore")?,
+                nonce: hex(text("nonce")?.strip_prefix("0x")?)?,
+            },
+            signed_value: hex(value.get("signature")?.as_str()?.get(2..66)?)?,
+        })
     }
 }
 
@@ -55,6 +88,9 @@ impl Mechanism for Exact {
     }
 
     fn offer(&self, terms: &Terms) -> Result<Option<Offer>, String> {
+        if terms.scheme != self.scheme() {
+            return Ok(None);
+        }
         let Ask::Units { asset, amount, extra } = &terms.price else {
             return Err("the model chain has no dollar".to_owned());
         };
@@ -68,7 +104,7 @@ impl Mechanism for Exact {
             extra: extra.clone(),
             price: None,
             dialect: None,
-            currency: None,
+            currency: Some(Currency { symbol: "USD".to_owned(), decimals: 6 }),
             verbatim: None,
         }))
     }

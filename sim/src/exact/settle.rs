@@ -12,44 +12,12 @@ use groat_core::{
 use serde_json::{Value, json};
 
 use super::{Exact, NETWORK, Proof, key};
-use crate::chain::{Account, Action, Authorization, Block, Chain, Receipt, Transaction, Used, hash_text};
+use crate::chain::{Account, Action, Authorization, Block, Receipt, Transaction, Used, hash_text};
 use crate::fault::Fault;
-use crate::life::Life;
-use crate::stage::Stage;
-
-/// A process's way to the chain.
-pub(crate) struct Node {
-    pub(crate) stage: Arc<Stage>,
-    pub(crate) life: Arc<Life>,
-    pub(crate) chain: Arc<Chain>,
-}
+use crate::node::{Node, unavailable};
 
 /// An authorization must be good for so much longer when it is verified.
 const MARGIN_S: u64 = 6;
-
-fn unavailable(detail: &str) -> Trouble {
-    Trouble::unavailable("chain", detail)
-}
-
-impl Node {
-    /// The way there and back of one question. The node may be a few blocks behind; `lag` says how many.
-    async fn ask(&self, lag: usize) -> Result<Block, Trouble> {
-        self.life.step().await;
-        self.stage.travel().await;
-        if self.chain.is_down() || self.stage.strikes(Fault::RpcReplyLost) {
-            self.stage.pause_ms(10, 3_000).await;
-            self.life.step().await;
-            return Err(unavailable("simulated"));
-        }
-        let seen = self.chain.view(lag);
-        self.life.step().await;
-        Ok(seen)
-    }
-
-    fn lag(&self) -> usize {
-        if self.stage.strikes(Fault::StaleNode) { usize::from(self.stage.chance(500)) + 1 } else { 0 }
-    }
-}
 
 impl Exact {
     fn node(&self) -> Result<&Node, Trouble> {

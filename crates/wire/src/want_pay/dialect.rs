@@ -154,12 +154,11 @@ impl Dialect for WantPay {
         Wishes::of(own(challenge).filter_map(method)).write(&mut out.headers);
         let mut first = requests.remove(0);
         first.more.alternatives = requests;
-        let mut members = first.members();
-        // It says the same for all dialects.
+        // The body has one description for all dialects, perhaps an empty one, and the hash is of what stands there.
         if out.body.contains_key("description") {
-            members.remove("description");
+            first.description.get_or_insert_default();
         }
-        out.body.extend(members);
+        out.body.extend(first.members());
     }
 
     fn read_challenge(&self, _headers: &HeaderMap, body: &[u8]) -> Result<Option<Challenge>, WireError> {
