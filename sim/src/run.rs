@@ -30,7 +30,7 @@ pub struct Options {
 }
 
 /// How long buyers may take after the storm.
-const CALM_MAX: Duration = Duration::from_mins(10);
+const CALM_MAX: Duration = Duration::from_mins(20);
 
 /// Long enough for a process to be up and to have worked off what it found.
 const RESTART: Duration = Duration::from_secs(30);

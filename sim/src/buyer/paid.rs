@@ -295,7 +295,9 @@ async fn pursue(world: &Arc<World>, spent: &Arc<Spent>, parcel: &Parcel) -> End 
         }
         if world.stage.is_calm() {
             peaceful += 1;
-            if peaceful > PEACEFUL_SENDINGS_MAX {
+            // What is not on the chain by now never will be.
+            let is_there = world.chain.head().after.receipts.contains_key(&spent.hash);
+            if peaceful > if is_there { PEACEFUL_SENDINGS_MAX } else { PEACEFUL_SENDINGS_MAX / 4 } {
                 return End::Unknown;
             }
         }

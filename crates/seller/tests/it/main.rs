@@ -12,6 +12,7 @@ mod credit;
 mod gateway;
 mod kit;
 mod once;
+mod paid_before;
 mod passes;
 mod stumble;
 mod tokens;

@@ -2,6 +2,7 @@
 
 mod field;
 mod ids;
+mod mixed;
 mod negotiation;
 mod proofs;
 mod schema;
