@@ -7,7 +7,7 @@ use bytes::Bytes;
 use groat_core::{PaymentId, Reason, Receipt};
 
 use crate::buyer::{End, Parcel};
-use crate::chain::{Account, Authorization, Way};
+use crate::chain::{Authorization, Way};
 use crate::direct::AGE_S_MAX;
 use crate::shop::Route;
 use crate::stage::lock;
@@ -20,7 +20,6 @@ pub(crate) struct Deal {
     /// The buyer's wish that it is to fulfil; a second payment for the same wish follows a refusal only.
     pub(crate) wish: u64,
     pub(crate) authorization: Authorization,
-    pub(crate) tongue: Tongue,
     /// Whether the buyer itself sent it elsewhere too.
     pub(crate) misused: bool,
     /// Whether a changed copy was sent too.
@@ -85,7 +84,6 @@ pub(crate) const GIVEN: &[u8] = b"pass ";
 /// A transaction by which somebody paid directly.
 #[derive(Debug, Clone)]
 pub(crate) struct Outlay {
-    pub(crate) payer: Account,
     pub(crate) hash: u64,
     pub(crate) way: Way,
     pub(crate) tongue: Tongue,

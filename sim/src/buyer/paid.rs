@@ -52,7 +52,7 @@ pub(super) async fn shop(world: &Arc<World>, wish: u64, purse: Account, route: R
     }
     let mut wanted = vec![route];
     if tongue == Tongue::Hash {
-        let more = world.stage.below(4);
+        let more = world.stage.below(3);
         wanted.extend((0..more).filter_map(|_| {
             let index = usize::try_from(world.stage.below(4)).ok()?;
             Route::ALL.get(index).copied()
@@ -123,7 +123,6 @@ fn pay(
     let ids = ids(&spent, &way)?;
     stage.note("buyer pays", way.value(), || format!("{} {way:?} {ids:?}", hash_text(hash)));
     let outlay = Outlay {
-        payer,
         hash,
         way,
         tongue,
@@ -297,7 +296,7 @@ async fn pursue(world: &Arc<World>, spent: &Arc<Spent>, parcel: &Parcel) -> End 
             peaceful += 1;
             // What is not on the chain by now never will be.
             let is_there = world.chain.head().after.receipts.contains_key(&spent.hash);
-            if peaceful > if is_there { PEACEFUL_SENDINGS_MAX } else { PEACEFUL_SENDINGS_MAX / 4 } {
+            if peaceful > if is_there { PEACEFUL_SENDINGS_MAX } else { PEACEFUL_SENDINGS_MAX / 8 } {
                 return End::Unknown;
             }
         }

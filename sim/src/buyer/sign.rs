@@ -78,7 +78,6 @@ pub(crate) fn sign(
         id,
         wish,
         authorization,
-        tongue,
         misused: false,
         varied: false,
         meddled: false,

@@ -18,10 +18,10 @@ use crate::world::World;
 /// Shows the pass that was given for a payment.
 pub(crate) async fn spend(world: &Arc<World>, id: PaymentId, route: Route) {
     let pass = world.notebook.passes().get(&id).and_then(|passes| passes.first().cloned());
-    let Some(pass) = pass.filter(|_| world.stage.chance(600)) else { return };
+    let Some(pass) = pass.filter(|_| world.stage.chance(400)) else { return };
     let Some((expires_at, _)) = peek(&pass) else { return };
     let uses_max = u64::from(world.wares.pass_uses.unwrap_or(u32::MAX));
-    let count = world.stage.between(1, 4);
+    let count = world.stage.between(1, 3);
     let mut sent = 0;
     for _ in 0..count {
         world.stage.pause_ms(0, 4_000).await;
@@ -44,7 +44,7 @@ pub(crate) async fn spend(world: &Arc<World>, id: PaymentId, route: Route) {
 async fn misuse(world: &Arc<World>, pass: &str, route: Route, expires_s: u64) {
     let mut copies = JoinSet::new();
     let elsewhere = Route::ALL.into_iter().find(|other| *other != route);
-    for target in [elsewhere.unwrap_or(route), route, route, route, route] {
+    for target in [elsewhere.unwrap_or(route), route, route, route] {
         let Some(parcel) = shown(world, pass, target) else { return };
         let world = Arc::clone(world);
         copies.spawn(async move { exchange(&world, parcel).await.is_some() });

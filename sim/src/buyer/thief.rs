@@ -30,13 +30,13 @@ pub(super) fn lurk(world: &Arc<World>, spent: &Arc<Spent>, route: Route) {
 async fn steal_hash(world: &Arc<World>, spent: &Arc<Spent>, route: Route) {
     let mut tasks = JoinSet::new();
     for target in Route::ALL {
-        if target != route && world.stage.chance(500) {
+        if target != route && world.stage.chance(700) {
             continue;
         }
         let spelling = Spelling { upper_case: world.stage.chance(500), last: 0 };
         let Some(parcel) = show(world, spent, target, Account::STRANGER, spelling) else { continue };
         let (world, spent) = (Arc::clone(world), Arc::clone(spent));
-        let times = world.stage.between(1, 3);
+        let times = world.stage.between(1, 2);
         tasks.spawn(async move {
             for _ in 0..times {
                 send(&world, &spent, parcel.clone(), false).await;

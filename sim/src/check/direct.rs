@@ -121,10 +121,11 @@ impl Case<'_> {
             let text = format!("{} was refused with `{}`", show.route.path(), told.error);
             let fits = self.fits(show.route);
             let is_expired = told.error == "expired" || told.error.ends_with("valid_before");
-            if is_expired {
-                if at_s < self.outlay.good_until_s(self.paid.map(|paid| paid.time)) {
-                    self.broken("a good payment is never refused", &text);
-                }
+            let is_old = at_s >= self.outlay.good_until_s(self.paid.map(|paid| paid.time));
+            if is_expired && !is_old {
+                self.broken("a good payment is never refused", &text);
+            }
+            if is_expired || is_old && show.was_mined {
                 continue;
             }
             if !show.was_mined {
