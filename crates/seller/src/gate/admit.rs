@@ -135,6 +135,7 @@ async fn decide(
         id,
         valid_until,
         prints,
+        is_repeatable: parts.method.is_safe(),
         parts,
         body,
         is_contested: false,

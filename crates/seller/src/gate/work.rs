@@ -39,6 +39,8 @@ pub(crate) struct Order {
     /// The request with payments and tricks taken off, and its body.
     pub(crate) parts: Parts,
     pub(crate) body: Bytes,
+    /// Whether a run that was cut off can be repeated: the method is safe, or nothing stands behind it.
+    pub(crate) is_repeatable: bool,
     /// Whether something else is at work on an earlier payment that its proof stands for.
     pub(crate) is_contested: bool,
 }
@@ -321,7 +323,7 @@ impl Work {
     }
 
     async fn step(&mut self, held: Held) -> Step {
-        let safe = self.order.parts.method.is_safe();
+        let safe = self.order.is_repeatable;
         match &held.sale().state {
             SaleState::Released => {
                 let Prints { payment, request } = self.order.prints.clone();

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::routing::any;
 use futures_util::future::join_all;
 use groat_core::Reason;
-use groat_core::books::Book;
+use groat_core::books::{Book, SaleState};
 use groat_seller::{PassKey, PassTerms, Pay, PaymentService, Settle};
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
@@ -253,4 +253,23 @@ async fn a_route_whose_price_depends_on_the_request_sells_no_tokens() {
     assert!(PaymentService::new(&pay).route("GET /weather", &layer).is_err());
     let app = Router::new().route("/weather", any(|| async { "x" }).layer(layer));
     assert_eq!(send(&app, get("/weather")).await.header("payment-endpoint"), "");
+}
+
+#[tokio::test]
+async fn a_crash_while_a_token_is_sold_owes_nothing_but_the_token_whatever_the_method_is() {
+    let app = |world: &World| {
+        let pay = seller(world);
+        let terms = PassTerms { ttl_s: 300, scope: None, uses: None };
+        let layer = pay.route().price("$0.01").pass(terms).build().unwrap();
+        let service = PaymentService::new(&pay).route("POST /weather", &layer).unwrap();
+        Router::new().fallback_service(service)
+    };
+    let world = World::new();
+    let sold = send(&app(&world), order_at("/token/POST/weather", &permit("n"))).await;
+    let sale = world.sale("n").await;
+    let SaleState::Done { receipt, .. } = sale.state.clone() else { panic!("{sale:?}") };
+    let world = World::after_crash(sale, SaleState::Paid { receipt, started: true }).await;
+    let again = send(&app(&world), order_at("/token/POST/weather", &permit("n"))).await;
+    assert_eq!((again.status, token(&again)), (StatusCode::OK, token(&sold)));
+    assert_eq!(world.fake.settles(), 0);
 }
