@@ -113,6 +113,11 @@ impl Facilitator for Chain {
     }
 
     async fn settle(&self, payment: &Payment, offer: &Offer) -> Result<Receipt, Failure> {
+        // As an engine does: what it has taken for one offer is no payment of another.
+        let service = self.services.get(payment.proof["count"].as_u64().unwrap() as usize);
+        if service.is_none_or(|service| offer.extra["serviceId"] != *service) {
+            return Err(Reason::RecipientMismatch.into());
+        }
         self.taken.lock().unwrap().insert(Cash.key(payment, offer)?.0.id());
         Ok(receipt("0xpaid"))
     }
