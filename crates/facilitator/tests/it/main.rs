@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod agentxpay;
+mod axp_world;
 mod batches;
 mod budget;
 mod callers;
@@ -19,8 +20,10 @@ mod remote;
 mod reorgs;
 mod resume;
 mod server;
+mod services;
 mod settle;
 mod signatures;
+mod subscriptions;
 mod tokens;
 mod verdicts;
 mod wallets;

@@ -10,6 +10,7 @@ mod kill;
 mod kills;
 mod operator;
 mod processes;
+mod services;
 mod shared;
 mod upstream;
 mod world;

@@ -1,0 +1,173 @@
+//! Nothing is lost and nothing is told twice: outages, windows, restarts, reorganisations.
+
+use std::sync::Arc;
+
+use groat_core::books::{Aggregate, IndexCursor, IndexedPayment};
+use groat_core::ports::Store;
+use groat_indexer::IndexerOptions;
+use groat_store::{Journal, MemoryStore, SqliteStore};
+
+use crate::world::{World, get, hashes};
+
+#[tokio::test]
+async fn a_block_is_read_when_two_lie_upon_it() {
+    let world = World::new();
+    let indexer = Arc::new(world.indexer().await);
+    let paid = world.pay();
+    world.chain.mine(1);
+    assert_eq!(indexer.poll().await.unwrap().found, 0);
+    world.chain.mine(1);
+    assert_eq!(indexer.poll().await.unwrap().found, 1);
+    assert_eq!(hashes(&indexer, &world).await, [paid]);
+    assert_eq!(indexer.poll().await.unwrap().found, 0);
+}
+
+#[tokio::test]
+async fn an_outage_moves_nothing_and_loses_nothing() {
+    let world = World::new();
+    let indexer = Arc::new(world.indexer().await);
+    world.chain.mine(3);
+    indexer.poll().await.unwrap();
+    let before = indexer.status().0;
+    let paid = world.pay();
+    world.chain.mine(3);
+    for (method, times) in [("eth_getLogs", 1), ("eth_getBlockByNumber", 1), ("eth_getLogs", 3)] {
+        for _ in 0..times {
+            world.chain.faults(|faults| faults.fail_next.insert(method.into(), (1, -32000)));
+            assert!(indexer.poll().await.is_err(), "{method}");
+            assert_eq!(indexer.status().0, before);
+            assert!(hashes(&indexer, &world).await.is_empty());
+        }
+    }
+    assert_eq!(indexer.poll().await.unwrap().found, 1);
+    assert_eq!(hashes(&indexer, &world).await, [paid]);
+}
+
+#[tokio::test]
+async fn windows_are_of_a_hundred_blocks_and_each_is_kept() {
+    let world = World::new();
+    let mut paid = vec![world.pay()];
+    world.chain.mine(99);
+    paid.push(world.pay());
+    world.chain.mine(150);
+    paid.push(world.pay());
+    world.chain.mine(2);
+    let indexer = Arc::new(world.indexer().await);
+    assert_eq!(indexer.poll().await.unwrap().found, 3);
+    paid.reverse();
+    assert_eq!(hashes(&indexer, &world).await, paid);
+    let cursor: Journal<IndexCursor> = Journal::new(Arc::new(world.store.clone()));
+    let read = cursor.load("agentxpay").await.unwrap().unwrap().record.read;
+    let places: Vec<u64> = read.iter().map(|(block, _)| *block).collect();
+    assert_eq!(places, [99, 199, world.chain.block_number() - 2]);
+    // However it is cut, the rows are the same.
+    for window in [1, 7, 1_000] {
+        let options = IndexerOptions { window, ..IndexerOptions::default() };
+        let other = Arc::new(world.indexer_on(Arc::new(MemoryStore::default()), options).await);
+        other.poll().await.unwrap();
+        let path = format!("/api/events?address={}", world.ada.address());
+        assert_eq!(get(&other, &path).await, get(&indexer, &path).await, "{window}");
+    }
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_where_the_last_commit_was() {
+    let world = World::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("index.db");
+    let open = || async {
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path).unwrap());
+        Arc::new(world.indexer_on(store, IndexerOptions::default()).await)
+    };
+    let first = world.pay();
+    world.chain.mine(120);
+    let indexer = open().await;
+    // It dies after the first window.
+    indexer.poll().await.unwrap();
+    let status = indexer.status();
+    drop(indexer);
+    let second = world.subscribe();
+    world.chain.mine(2);
+    let indexer = open().await;
+    assert_eq!(indexer.status(), status);
+    assert_eq!(hashes(&indexer, &world).await, [first.as_str()]);
+    assert_eq!(indexer.poll().await.unwrap().found, 1);
+    assert_eq!(hashes(&indexer, &world).await, [second, first]);
+}
+
+#[tokio::test]
+async fn a_reorganisation_is_followed_and_what_it_took_is_undone() {
+    let world = World::new();
+    let indexer = Arc::new(world.indexer().await);
+    let kept = world.pay();
+    world.chain.mine(3);
+    indexer.poll().await.unwrap();
+    let gone = world.pay();
+    world.chain.mine(3);
+    assert_eq!(indexer.poll().await.unwrap().found, 1);
+    assert_eq!(hashes(&indexer, &world).await, [gone.clone(), kept.clone()]);
+    world.chain.reorg(4, true);
+    // The node is behind what was read before: nobody can tell.
+    let place = indexer.status();
+    assert!(indexer.poll().await.is_err());
+    assert_eq!(indexer.status(), place);
+    world.chain.increase_time(1);
+    world.chain.mine(6);
+    assert_eq!(indexer.poll().await.unwrap().undone, 1);
+    assert_eq!(hashes(&indexer, &world).await, [kept.clone()]);
+    let all: Journal<IndexedPayment> = Journal::new(Arc::new(world.store.clone()));
+    let rows = all.scan_all(None, 10).await.unwrap();
+    assert_eq!(rows.iter().filter(|row| row.record.undone).count(), 1);
+    // A restart sees the same.
+    let again = Arc::new(world.indexer().await);
+    assert_eq!(hashes(&again, &world).await, [kept]);
+    assert_eq!(again.status(), indexer.status());
+}
+
+#[tokio::test]
+async fn a_payment_that_comes_back_at_its_old_place_is_told_again() {
+    let world = World::new();
+    let indexer = Arc::new(world.indexer().await);
+    let paid = world.pay();
+    world.chain.mine(3);
+    indexer.poll().await.unwrap();
+    // Its transaction waits again and gets into the first new block, which is another block.
+    world.chain.reorg(4, false);
+    world.chain.increase_time(7);
+    world.chain.mine(6);
+    let polled = indexer.poll().await.unwrap();
+    assert_eq!((polled.undone, polled.found), (1, 1));
+    assert_eq!(hashes(&indexer, &world).await, [paid]);
+    let all: Journal<IndexedPayment> = Journal::new(Arc::new(world.store.clone()));
+    let rows = all.scan_all(None, 10).await.unwrap();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert!(!rows[0].record.undone && rows[0].version == 3);
+}
+
+#[tokio::test]
+async fn two_indexers_on_one_store_write_everything_once_and_an_index_is_of_one_source() {
+    let world = World::new();
+    let (one, other) = (world.indexer().await, world.indexer().await);
+    world.pay();
+    world.chain.mine(3);
+    assert_eq!(one.poll().await.unwrap().found, 1);
+    // It finds that somebody else has written, and reads that.
+    assert!(other.poll().await.is_err());
+    assert_eq!(other.poll().await.unwrap().found, 0);
+    let other = Arc::new(other);
+    assert_eq!(hashes(&other, &world).await.len(), 1);
+    let all: Journal<IndexedPayment> = Journal::new(Arc::new(world.store.clone()));
+    assert_eq!(all.scan_all(None, 10).await.unwrap().len(), 1);
+    let options = IndexerOptions { first_block: 1, ..IndexerOptions::default() };
+    let clock = Arc::new(|| groat_core::Timestamp(0));
+    let stranger = groat_indexer::Indexer::open(
+        world.evm(),
+        crate::world::CONTRACTS,
+        Arc::new(world.store.clone()),
+        clock,
+        options,
+    );
+    let wrong = stranger.await.unwrap_err().to_string();
+    assert!(wrong.contains("name another store"), "{wrong}");
+    assert_eq!(IndexCursor::BOOK.table(), "cursors");
+}
