@@ -136,7 +136,11 @@ impl Indexer {
                 Some(old) => {
                     let event = IndexedPaymentEvent::Replace(Box::new(payment.clone()));
                     let next = old.record.clone().apply(event, self.clock.now());
-                    let next = next.ok_or_else(|| Fault::garbled("store", "a payment is there twice"))?;
+                    let Some(next) = next else {
+                        // It is there and was not undone: what we know is not what lies in the store.
+                        *place = None;
+                        return Err(taken());
+                    };
                     writes.push(self.payments.stage(&old, &next));
                 }
             }
@@ -207,7 +211,7 @@ impl Indexer {
         // Until it is known to be written it is not known what is.
         *place = None;
         if !self.store.commit(writes).await? {
-            return Err(Fault::unavailable("store", "another indexer writes into the same index"));
+            return Err(taken());
         }
         self.tell(&next);
         *place = Some(Entry { version: entry.version + 1, record: next });
@@ -296,6 +300,10 @@ impl std::fmt::Debug for Indexer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Indexer").field("source", &self.source()).finish_non_exhaustive()
     }
+}
+
+fn taken() -> Fault {
+    Fault::unavailable("store", "another indexer writes into the same index")
 }
 
 fn indexed(event: PaidEvent) -> IndexedPayment {

@@ -6,26 +6,26 @@ use alloy_json_rpc::{RequestPacket, ResponsePacket, SerializedRequest};
 use alloy_transport::{TransportError, TransportFut};
 use groat_chain_evm::{Chain, ChainOptions, Rpc};
 use groat_core::Timestamp;
-use groat_devchain::{DevChain, Transport};
+use groat_devchain::DevChain;
 use groat_indexer::{Indexer, IndexerOptions};
 use groat_store::MemoryStore;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::Service;
 
 use crate::world::{CONTRACTS, World, hashes};
 
 type Lie = Arc<dyn Fn(&mut Vec<Value>) + Send + Sync>;
 
-/// The chain's own transport, with other logs.
+/// The chain's own answers, with other logs.
 #[derive(Clone)]
 struct Liar {
-    truth: Transport,
+    truth: DevChain,
     lie: Lie,
 }
 
 impl Liar {
     fn chain(chain: &DevChain, lie: impl Fn(&mut Vec<Value>) + Send + Sync + 'static) -> Chain {
-        let liar = Self { truth: chain.transport(), lie: Arc::new(lie) };
+        let liar = Self { truth: chain.clone(), lie: Arc::new(lie) };
         Chain::new(84532, Rpc::local(liar), Vec::new(), ChainOptions::default())
     }
 }
@@ -40,16 +40,18 @@ impl Service<RequestPacket> for Liar {
     }
 
     fn call(&mut self, request: RequestPacket) -> Self::Future {
-        let about_logs = request.as_single().map(SerializedRequest::method) == Some("eth_getLogs");
-        let (mut truth, lie) = (self.truth.clone(), Arc::clone(&self.lie));
+        let (truth, lie) = (self.truth.clone(), Arc::clone(&self.lie));
         Box::pin(async move {
-            let answer = truth.call(request).await?;
-            if !about_logs {
-                return Ok(answer);
+            let request = request.as_single().map(SerializedRequest::serialized).unwrap();
+            let request: Value = serde_json::from_str(request.get()).unwrap();
+            let method = request["method"].as_str().unwrap();
+            let mut result = truth.request(method, request["params"].clone()).unwrap();
+            if method == "eth_getLogs" {
+                lie(result.as_array_mut().unwrap());
             }
-            let mut text: Value = serde_json::to_value(&answer).unwrap();
-            lie(text["result"].as_array_mut().unwrap());
-            Ok(serde_json::from_value(text).unwrap())
+            let answer = json!({ "jsonrpc": "2.0", "id": request["id"], "result": result });
+            // Through text: an answer keeps the letters of its result.
+            Ok(serde_json::from_str(&answer.to_string()).unwrap())
         })
     }
 }
