@@ -99,10 +99,18 @@ impl Case<'_> {
             let is_for_nothing = self.outlay.shows.iter().any(|show| self.fits(show.route).is_empty());
             if is_for_nothing {
                 self.evidence.world.stage.gap("what fits nothing is asked to wait", || text);
+            } else if last.as_deref() == Some("payment_in_progress") && self.has_dead_hold() {
+                // Held when a crash came, for a request that nobody sends again.
+                self.evidence.world.stage.gap("a hold left by a crash keeps other requests waiting", || text);
             } else if self.paid.is_some() {
                 self.broken("in peace every outcome becomes known", &text);
             }
         }
+    }
+
+    fn has_dead_hold(&self) -> bool {
+        let mut sales = self.outlay.ids.iter().filter_map(|id| self.evidence.sales.get(id));
+        sales.any(|sale| matches!(sale.state, SaleState::Released))
     }
 
     /// A run with side effects that may have come to something is not repeated.
