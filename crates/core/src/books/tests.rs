@@ -378,3 +378,70 @@ fn kp_a_payment_is_bought_only_after_it_was_noted_as_sent() {
     });
     assert!(bought > 0);
 }
+
+fn paid(block: u64) -> Paid {
+    Paid {
+        transaction: "0xa".into(),
+        block,
+        block_hash: "0xb".into(),
+        index: 0,
+        buyer: "0x3".into(),
+        at: Timestamp(5),
+    }
+}
+
+#[test]
+fn a_request_is_paid_once_until_its_block_is_gone_and_then_searched_for_again() {
+    let asked = Asked {
+        topic: "0x1".into(),
+        caller: String::new(),
+        id: "pay_1".into(),
+        network: network(),
+        asset: "0x1".into(),
+        currency: "USDC".into(),
+        seller: "0x2".into(),
+        amount: Amount::from_units(1),
+        expires: Timestamp(9),
+        request: json!({}),
+        asked_at: Timestamp(1),
+        searched: false,
+        state: AskedState::Open,
+    };
+    let apply = |asked: &Asked, event: AskedEvent| asked.clone().apply(event, Timestamp(1));
+    let searched = apply(&asked, AskedEvent::Search).unwrap();
+    assert!(searched.searched && apply(&searched, AskedEvent::Search).is_none());
+    let settled = apply(&searched, AskedEvent::Settle(paid(1))).unwrap();
+    assert_eq!((settled.paid(), settled.is_final()), (Some(&paid(1)), false));
+    for never in [AskedEvent::Settle(paid(2)), AskedEvent::Expire, AskedEvent::Search] {
+        assert!(apply(&settled, never).is_none());
+    }
+    let open = apply(&settled, AskedEvent::Reorganise).unwrap();
+    assert_eq!((open.paid(), open.searched, open.is_final()), (None, false, false));
+    let done = apply(&settled, AskedEvent::Finish).unwrap();
+    assert!(done.is_final() && done.paid().is_some());
+    for never in [AskedEvent::Reorganise, AskedEvent::Settle(paid(2)), AskedEvent::Expire] {
+        assert!(apply(&done, never).is_none());
+    }
+    let expired = apply(&searched, AskedEvent::Expire).unwrap();
+    assert!(expired.is_final() && apply(&expired, AskedEvent::Settle(paid(1))).is_some());
+}
+
+#[test]
+fn t23_an_answer_is_kept_for_a_day_and_whoever_died_over_it_stands_in_nobody_s_way() {
+    let running = KeptAnswer {
+        scope: "s".into(),
+        fingerprint: "f".into(),
+        state: KeptState::Running { since: Timestamp(100) },
+    };
+    let begin = || KeptEvent::Begin { fingerprint: "g".into() };
+    assert!(running.clone().apply(begin(), Timestamp(220)).is_none());
+    assert_eq!(running.clone().apply(begin(), Timestamp(221)).unwrap().fingerprint, "g");
+    let keep = KeptEvent::Keep { status: 200, body: json!({}) };
+    let kept = running.clone().apply(keep.clone(), Timestamp(100)).unwrap();
+    assert!(kept.clone().apply(keep, Timestamp(100)).is_none());
+    assert!(kept.clone().apply(KeptEvent::Release, Timestamp(100)).is_none());
+    assert!(kept.clone().apply(begin(), Timestamp(100 + 86_400)).is_none());
+    assert!(kept.apply(begin(), Timestamp(101 + 86_400)).is_some());
+    let free = running.apply(KeptEvent::Release, Timestamp(100)).unwrap();
+    assert!(free.apply(begin(), Timestamp(100)).is_some());
+}

@@ -109,6 +109,7 @@ pub(super) async fn once(
     let mine = match begin(v1, &scope.place(&key), &fingerprint, is_derived).await {
         Ok(Begun::Mine(mine)) => mine,
         Ok(Begun::Answered(reply)) => return reply,
+        Ok(Begun::Open) => return detached(work).await,
         Err(fault) => return Reply::fault(&fault),
     };
     let v1 = v1.clone();
@@ -135,6 +136,8 @@ async fn detached(work: impl Future<Output = Reply> + Send + 'static) -> Reply {
 enum Begun {
     Mine(Entry<KeptAnswer>),
     Answered(Reply),
+    /// The key was ours to choose, and the body is another: the books say what that is worth.
+    Open,
 }
 
 async fn begin(v1: &V1, place: &str, fingerprint: &str, is_derived: bool) -> Result<Begun, Fault> {
@@ -148,7 +151,11 @@ async fn begin(v1: &V1, place: &str, fingerprint: &str, is_derived: bool) -> Res
                 None => continue,
             }
         };
+        let is_other = entry.record.fingerprint != fingerprint;
         if !entry.record.is_free(now) {
+            if is_derived && is_other && matches!(entry.record.state, KeptState::Kept { .. }) {
+                return Ok(Begun::Open);
+            }
             return Ok(Begun::Answered(known(&entry.record, fingerprint, is_derived)));
         }
         let event = KeptEvent::Begin { fingerprint: fingerprint.to_owned() };
@@ -171,10 +178,6 @@ fn known(record: &KeptAnswer, fingerprint: &str, is_derived: bool) -> Reply {
         KeptState::Running { .. } if is_same || is_derived => {
             let detail = "the same request is being worked on: ask again in a moment";
             Reply::problem(StatusCode::CONFLICT, "request_in_progress", detail).again_in(1)
-        }
-        _ if is_derived => {
-            let detail = "this request is paid already, by another payment";
-            Reply::problem(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
         }
         _ => {
             let detail = "this Idempotency-Key came with another body before: use a new one";

@@ -1,6 +1,6 @@
 //! `POST /v1/verify`: every status and code, forged events, and one first use.
 
-use alloy_primitives::{B256, U256, address, hex, keccak256};
+use alloy_primitives::{Address, B256, U256, hex, keccak256};
 use alloy_sol_types::SolValue;
 use groat_core::Timestamp;
 use groat_devchain::Mining;
@@ -207,11 +207,11 @@ async fn a_payment_that_came_too_late_is_expired_whatever_the_proof_says() {
 
 /// A contract that emits `PaymentSettled` as it is told: the topic, then the data.
 fn forge(shop: &Shop, thief: &Buyer, id: &str, seller: &str, units: u64) -> B256 {
-    let forger = address!("0xf0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0");
+    let forger = Address::repeat_byte(0xf0);
     let topic = "77112a7c26a3b1ffc47ce6b516d2938c7c1f22b236f146d8d317fc67ec23f4ec";
-    let code = format!("0x6020360360206000376000357f{topic}6020360360 00a200").replace(' ', "");
+    let code = format!("0x6020360360206000376000357f{topic}602036036000a200");
     shop.chain.request("anvil_setCode", json!([forger, code])).unwrap();
-    let seller: alloy_primitives::Address = seller.parse().unwrap();
+    let seller: Address = seller.parse().unwrap();
     let said = (thief.address(), seller, U256::from(units), "USDC".to_owned(), U256::from(NOW));
     let data = [keccak256(id).to_vec(), said.abi_encode_params()].concat();
     let hash = Outsider::new(&shop.chain, thief.0).send(forger, data);
@@ -229,7 +229,7 @@ async fn t08_an_event_of_another_contract_settles_nothing() {
     assert_eq!(shop.post("/v1/requests", &body(&asked)).await.status, 201);
     let tx = forge(&shop, &thief, "pay_1", SELLER, UNITS);
     let mut named = body(&asked);
-    named["contract"] = json!("0xF0f0f0F0F0f0f0f0f0f0f0F0f0F0F0F0f0F0f0F0");
+    named["contract"] = json!(format!("0x{}", "f0".repeat(20)));
     for question in [
         question(&asked, &thief.proof(&asked, tx)),
         with(question(&asked, &thief.proof(&asked, tx)), "paymentRequest", named),
