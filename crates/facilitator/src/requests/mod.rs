@@ -16,7 +16,7 @@ use groat_wire::want_pay::request::topic;
 use crate::Engine;
 
 /// Requests that wait for their payment at once.
-const OPEN_MAX: usize = 100_000;
+const OPEN_MAX: usize = 20_000;
 
 /// The book of requests, and who reads the chain for it. Cheap to clone.
 #[derive(Clone)]

@@ -61,8 +61,7 @@ impl Requests {
         while cursor.record.next <= to {
             cursor = self.read_on(cursor, to).await?;
         }
-        self.search(network, &cursor.record).await?;
-        self.close(network, end.at).await
+        self.sort(&cursor.record, end.at).await
     }
 
     async fn block(&self, network: &Network, number: Option<u64>) -> Result<BlockMark, Fault> {
@@ -147,37 +146,36 @@ impl Requests {
         Ok(())
     }
 
-    /// Looks behind the cursor for payments of requests that were told of later.
-    async fn search(&self, network: &Network, cursor: &Cursor) -> Result<(), Fault> {
-        let Some(last) = cursor.next.checked_sub(1) else { return Ok(()) };
-        let fresh = |entry: &Entry<Asked>| !entry.record.searched && entry.record.state == AskedState::Open;
-        for entry in self.open(network).await?.into_iter().filter(fresh) {
-            let mut from = last.saturating_sub(SEARCH - 1);
-            while from <= last {
-                let to = last.min(from + BLOCKS - 1);
-                for event in self.0.chain.paid(network, from, to, Some(&entry.record.topic)).await? {
-                    self.heed(network, &event).await?;
-                }
-                from = to + 1;
-            }
-            // Of one that was found paid nothing more can be said.
-            self.change(entry, &AskedEvent::Search).await?;
-        }
-        Ok(())
-    }
-
-    /// What nobody can pay any more, because every block of its time has been read.
-    async fn close(&self, network: &Network, time: Timestamp) -> Result<usize, Fault> {
+    /// Looks behind the cursor for payments of requests that were told of later, and closes what nobody can pay any more
+    /// because every block of its time has been read. How many requests are left open.
+    async fn sort(&self, cursor: &Cursor, time: Timestamp) -> Result<usize, Fault> {
         let mut open = 0;
-        for entry in self.open(network).await? {
-            match entry.record.state {
-                AskedState::Open if entry.record.searched && entry.record.expires < time => {
-                    self.change(entry, &AskedEvent::Expire).await?;
+        for entry in self.open(&cursor.network).await? {
+            let Asked { state, searched, expires, .. } = &entry.record;
+            match state {
+                AskedState::Open if !searched => {
+                    self.search(&entry.record.topic, cursor).await?;
+                    // Of one that was found paid nothing more can be said.
+                    self.change(entry, &AskedEvent::Search).await?;
+                    open += 1;
                 }
+                AskedState::Open if *expires < time => self.change(entry, &AskedEvent::Expire).await?,
                 _ => open += 1,
             }
         }
         Ok(open)
+    }
+
+    async fn search(&self, topic: &str, cursor: &Cursor) -> Result<(), Fault> {
+        let mut from = cursor.next.saturating_sub(SEARCH);
+        while from < cursor.next {
+            let to = (cursor.next - 1).min(from + BLOCKS - 1);
+            for event in self.0.chain.paid(&cursor.network, from, to, Some(topic)).await? {
+                self.heed(&cursor.network, &event).await?;
+            }
+            from = to + 1;
+        }
+        Ok(())
     }
 
     /// Every request of a chain that something can still happen to.

@@ -209,3 +209,26 @@ async fn relayed_payments_and_plain_ones_share_a_signer_s_nonces() {
     }
     assert_eq!(shop.received(), 16 * UNITS);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gas_of_a_caller_s_day_bounds_what_is_sent_for_it() {
+    let caller = groat_facilitator::http::Caller {
+        name: "shop".into(),
+        digest: groat_facilitator::http::digest("groat_shop"),
+        networks: Vec::new(),
+        assets: Vec::new(),
+        pay_to: Vec::new(),
+        gas_per_day: Some(groat_facilitator::http::Caller::GAS_PER_DAY_MIN),
+    };
+    let shop = Shop::with(Mining::Instant, vec![caller]);
+    let fields = [("authorization", "Bearer groat_shop")];
+    let first = shop.buyer(1).order(&request("pay_1")).to_string();
+    let second = shop.buyer(2).order(&request("pay_2")).to_string();
+    let answer = shop.ask("POST", "/v1/payments", first.clone(), &fields).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let answer = shop.ask("POST", "/v1/payments", second, &fields).await;
+    assert_eq!((answer.status, &answer.body["code"]), (429, &json!("gas_budget_spent")), "{answer:?}");
+    assert!(answer.retry_after.is_some());
+    let again = shop.ask("POST", "/v1/payments", first, &fields).await;
+    assert_eq!((again.status, shop.sent(), shop.received()), (200, 1, UNITS));
+}

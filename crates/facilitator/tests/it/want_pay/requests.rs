@@ -158,6 +158,8 @@ async fn a_request_that_nobody_paid_in_its_time_expires_by_the_chain_s_clock() {
     shop.chain.mine(1);
     shop.requests.look().await.unwrap();
     assert_eq!(shop.state("pay_1").await, "settled");
+    assert_eq!(shop.state("pay_2").await, "open", "looked for first");
+    shop.requests.look().await.unwrap();
     assert_eq!(shop.state("pay_2").await, "expired");
     assert_eq!(events(&shop).await.len(), 1);
 }
