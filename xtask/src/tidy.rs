@@ -17,6 +17,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("groat-store", &["groat-core"]),
     ("groat-chain-evm", &["groat-core"]),
     ("groat-indexer", &["groat-core", "groat-store", "groat-chain-evm"]),
+    ("groat-chain-ledger", &["groat-core", "groat-store"]),
     ("groat-devchain", &[]),
     ("groat-pg-cluster", &[]),
     ("groat-failpoints", &[]),

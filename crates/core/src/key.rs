@@ -20,6 +20,10 @@ pub enum KeyKind {
     Access,
     /// A request that is paid on chain by itself: seller (20), id of the request (text).
     Request,
+    /// A debit of a ledger's account: account (text), nonce (32).
+    Balance,
+    /// An order that is paid elsewhere: id (text).
+    Order,
 }
 
 impl KeyKind {
@@ -30,6 +34,8 @@ impl KeyKind {
             Self::Transaction => "transaction",
             Self::Access => "access",
             Self::Request => "request",
+            Self::Balance => "balance",
+            Self::Order => "order",
         }
     }
 }

@@ -50,6 +50,11 @@ impl MemoryStore {
         self.lock().trouble.push(trouble);
     }
 
+    /// Whether something that was asked for has not gone wrong yet.
+    pub fn is_troubled(&self) -> bool {
+        !self.lock().trouble.is_empty()
+    }
+
     /// While it is down every call fails and nothing is written.
     pub fn set_down(&self, down: bool) {
         self.lock().is_down = down;

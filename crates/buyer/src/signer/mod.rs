@@ -48,8 +48,14 @@ pub enum KeyError {
 
 /// The kinds of typed data that this signer knows the consequences of. Whatever else comes this way is not signed
 /// (threat row Y19).
-const SIGNABLE: [&str; 5] =
-    ["TransferWithAuthorization", "ReceiveWithAuthorization", "Transaction", "PaymentProof", "RequestProof"];
+const SIGNABLE: [&str; 6] = [
+    "TransferWithAuthorization",
+    "ReceiveWithAuthorization",
+    "Transaction",
+    "PaymentProof",
+    "RequestProof",
+    "BalanceDebit",
+];
 
 impl LocalSigner {
     /// A key that nobody has seen.

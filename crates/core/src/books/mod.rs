@@ -4,7 +4,9 @@
 //! Each is a pure state machine; [`Aggregate::apply`] is the only way a state changes, and an event that does not fit
 //! is refused with `None` instead of being ignored.
 
+mod account;
 mod asked;
+mod checkout;
 mod cursor;
 mod delivery;
 mod endpoint;
@@ -14,12 +16,15 @@ mod indexed;
 mod kept_answer;
 mod kept_pass;
 mod pass_use;
+mod posting;
 mod purchase;
 mod sale;
 mod settlement;
 mod slot;
 
+pub use account::{Account, AccountEvent, SYSTEM_ACCOUNTS};
 pub use asked::{Asked, AskedEvent, AskedState, Paid};
+pub use checkout::{Checkout, CheckoutEvent, CheckoutState};
 pub use cursor::{Cursor, CursorEvent};
 pub use delivery::{Delivery, DeliveryEvent, DeliveryState, Subject, Tried};
 pub use endpoint::{EndpointState, WebhookEndpoint, WebhookEndpointEvent, WebhookSecret};
@@ -29,6 +34,7 @@ pub use indexed::{IndexCursor, IndexCursorEvent, IndexedPayment, IndexedPaymentE
 pub use kept_answer::{KeptAnswer, KeptEvent, KeptState};
 pub use kept_pass::{KeptPass, KeptPassEvent};
 pub use pass_use::{PassUse, PassUseEvent};
+pub use posting::{Cause, Posting, PostingEvent, Side, StatementLine};
 pub use purchase::{Purchase, PurchaseEvent, PurchaseState, SignedPayment};
 pub use sale::{Answer, Owed, Sale, SaleEvent, SaleState};
 pub use settlement::{Settled, Settlement, SettlementEvent, SettlementState};
@@ -76,11 +82,19 @@ pub enum Book {
     Indexed,
     /// How far an indexer has come.
     IndexCursors,
+    /// Balances that a ledger keeps: `network/currency/account`.
+    Accounts,
+    /// What was moved between them, by what caused it.
+    Postings,
+    /// The same by account, in order: `network/currency/account/number`.
+    StatementLines,
+    /// Orders that are paid elsewhere, by id.
+    Checkouts,
 }
 
 impl Book {
     /// Every book, for stores that prepare one table for each.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::Purchases,
         Self::Sales,
         Self::Settlements,
@@ -98,6 +112,10 @@ impl Book {
         Self::Answers,
         Self::Indexed,
         Self::IndexCursors,
+        Self::Accounts,
+        Self::Postings,
+        Self::StatementLines,
+        Self::Checkouts,
     ];
 
     /// Its table name.
@@ -120,6 +138,10 @@ impl Book {
             Self::Answers => "answers",
             Self::Indexed => "indexed",
             Self::IndexCursors => "index_cursors",
+            Self::Accounts => "accounts",
+            Self::Postings => "postings",
+            Self::StatementLines => "statement_lines",
+            Self::Checkouts => "checkouts",
         }
     }
 }

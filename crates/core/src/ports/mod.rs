@@ -1,19 +1,25 @@
 //! What groat asks of the outside, as traits: clock, chains, access, signers, facilitators, stores.
 
 mod access;
+mod balances;
+mod cashier;
 mod chain;
 mod facilitator;
 mod observer;
+mod orders;
 mod request_chain;
 mod store;
 
 pub use access::{Access, AccessClaim, AccessProof, NoAccess};
+pub use balances::{BalanceError, Balances, Statement, StatementAsk};
+pub use cashier::Cashier;
 pub use chain::{
     Look, Mechanism, Outcome, PayRequest, Payer, Place, Plan, Replacement, Settler, SignError, Signer,
     Standing, Token, TypedIntent,
 };
 pub use facilitator::{Facilitator, Kind, PaymentStatus, Supported};
 pub use observer::{Observer, Seen};
+pub use orders::{Checkouts, Fields, ForeignStatus, OrderDriver};
 pub use request_chain::{BlockMark, PayCurrency, RelayOrder, RequestChain, RequestPaid};
 pub use store::{Expect, Record, Store, Write};
 

@@ -16,6 +16,10 @@ impl Engine {
     pub(super) async fn depth(&self, record: &Settlement) -> Option<Depth> {
         let SettlementState::Settled(settled) = &record.state else { return None };
         let (network, mined) = (&record.network, block_of(settled));
+        if self.is_taken_from(network) {
+            // A commit in a book of ours is not replaced by another.
+            return Some(Depth { confirmations: 1, safe: true, finalized: true });
+        }
         let asked = async {
             match self.settler_of(network) {
                 Some(settler) => Some(settler.depth(network, &mined).await),

@@ -13,6 +13,7 @@ mod observed;
 mod queue;
 mod recent;
 mod resume;
+mod taken;
 mod terms;
 mod watch;
 mod watched;
@@ -23,7 +24,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use groat_core::books::{PaymentEvent, Settlement, SettlementState, Slot};
-use groat_core::ports::{Clock, Facilitator, Kind, Observer, PaymentStatus, Settler, Store, Supported};
+use groat_core::ports::{
+    Cashier, Clock, Facilitator, Kind, Observer, PaymentStatus, Settler, Store, Supported,
+};
 use groat_core::{
     Claim, Failure, Fault, Network, Offer, Payment, PaymentId, Reason, Receipt, Timestamp, Verified,
 };
@@ -81,6 +84,7 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     settlers: Vec<Arc<dyn Settler>>,
     observers: Vec<Arc<dyn Observer>>,
+    cashiers: Vec<Arc<dyn Cashier>>,
     store: Arc<dyn Store>,
     journal: Journal<Settlement>,
     slots: Journal<Slot>,
@@ -115,9 +119,22 @@ impl Engine {
         clock: Arc<dyn Clock>,
         options: EngineOptions,
     ) -> Self {
+        Self::taking(settlers, observers, Vec::new(), store, clock, options)
+    }
+
+    /// The same, for schemes too whose money lies in a book of ours.
+    pub fn taking(
+        settlers: Vec<Arc<dyn Settler>>,
+        observers: Vec<Arc<dyn Observer>>,
+        cashiers: Vec<Arc<dyn Cashier>>,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        options: EngineOptions,
+    ) -> Self {
         Self(Arc::new(Inner {
             settlers,
             observers,
+            cashiers,
             journal: Journal::new(Arc::clone(&store)),
             slots: Journal::new(Arc::clone(&store)),
             outbox: Outbox::new(Journal::new(Arc::clone(&store))),
@@ -460,12 +477,21 @@ impl Facilitator for Engine {
                 supported.kinds.push(Kind { version: 2, scheme, network, extra: serde_json::Map::new() });
             }
         }
+        for cashier in &self.0.cashiers {
+            for network in cashier.ready().await {
+                let scheme = cashier.scheme().to_owned();
+                supported.kinds.push(Kind { version: 2, scheme, network, extra: serde_json::Map::new() });
+            }
+        }
         Ok(supported)
     }
 
     async fn verify(&self, payment: &Payment, offer: &Offer) -> Result<Claim, Failure> {
         if let Some(observer) = self.observer(offer) {
             return self.verify_seen(observer.as_ref(), payment, offer).await;
+        }
+        if let Some(cashier) = self.cashier(offer) {
+            return self.verify_taken(cashier.as_ref(), payment, offer).await;
         }
         let settler = self.settler(&offer.scheme, &offer.network)?;
         let (key, _) = settler.key(payment, offer)?;
@@ -496,6 +522,9 @@ impl Facilitator for Engine {
     async fn settle(&self, payment: &Payment, offer: &Offer) -> Result<Receipt, Failure> {
         if let Some(observer) = self.observer(offer) {
             return self.settle_seen(observer.as_ref(), payment, offer).await;
+        }
+        if let Some(cashier) = self.cashier(offer) {
+            return self.settle_taken(cashier.as_ref(), payment, offer).await;
         }
         let settler = self.settler(&offer.scheme, &offer.network)?;
         let (key, _) = settler.key(payment, offer)?;

@@ -79,6 +79,10 @@ pub(super) fn sql(book: Book) -> &'static Sql {
         Book::Answers => &const { sql!("answers") },
         Book::Indexed => &const { sql!("indexed") },
         Book::IndexCursors => &const { sql!("index_cursors") },
+        Book::Accounts => &const { sql!("accounts") },
+        Book::Postings => &const { sql!("postings") },
+        Book::StatementLines => &const { sql!("statement_lines") },
+        Book::Checkouts => &const { sql!("checkouts") },
     }
 }
 

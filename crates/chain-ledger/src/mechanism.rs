@@ -1,0 +1,93 @@
+//! The scheme `balance`: what is offered, and what makes a debit unique.
+
+use groat_core::offer::{Ask, Currency as Spelled};
+use groat_core::payment::DialectId;
+use groat_core::ports::{Mechanism, Token};
+use groat_core::{Network, Offer, Payment, PaymentKey, Reason, Terms, Timestamp};
+use serde_json::json;
+
+use crate::{Debit, Holder, Ledger, PERMIT_TYPE, SCHEME};
+
+/// The one dialect that can say it: debits travel to the token endpoint.
+pub(crate) const DIALECT: DialectId = DialectId::new("token");
+
+/// Payment out of a ledger of ours: for sellers and for the engine that takes the money.
+#[derive(Debug, Clone)]
+pub struct BalanceLedger {
+    pub(crate) ledger: Ledger,
+    pub(crate) audience: String,
+}
+
+impl BalanceLedger {
+    /// Debits of this ledger that are made out to `audience`: the URL of the payment service that takes them. Another
+    /// service on the same ledger has another one, or the debits of its customers are good here.
+    pub fn new(ledger: Ledger, audience: &str) -> Self {
+        Self { ledger, audience: audience.to_owned() }
+    }
+}
+
+impl Mechanism for BalanceLedger {
+    fn scheme(&self) -> &'static str {
+        SCHEME
+    }
+
+    fn speaks(&self, network: &Network) -> bool {
+        network == self.ledger.network()
+    }
+
+    fn offer(&self, terms: &Terms) -> Result<Option<Offer>, String> {
+        if terms.scheme != SCHEME || !self.speaks(&terms.network) {
+            return Ok(None);
+        }
+        let known = |symbol: &str| {
+            self.ledger.currency(symbol).ok_or_else(|| format!("`{symbol}` is not kept in {}", terms.network))
+        };
+        let (currency, amount, price) = match &terms.price {
+            Ask::Price(price) => {
+                let currency = known(price.ticker().unwrap_or("USD"))?;
+                let amount = price.to_units(currency.decimals).map_err(|error| error.to_string())?;
+                (currency, amount, Some(price.to_string()))
+            }
+            Ask::Units { asset, amount, .. } => (known(asset)?, *amount, None),
+        };
+        if amount.is_zero() {
+            return Err("a price of zero sells for nothing: leave the route unpriced instead".to_owned());
+        }
+        let pay_to = Holder::parse(&terms.pay_to).map_err(|error| format!("`{}`: {error}", terms.pay_to))?;
+        let extra = [("permitType", json!(PERMIT_TYPE)), ("audience", json!(self.audience))];
+        Ok(Some(Offer {
+            scheme: SCHEME.to_owned(),
+            network: terms.network.clone(),
+            asset: currency.symbol.to_owned(),
+            amount,
+            pay_to: pay_to.to_string(),
+            timeout_s: terms.timeout_s,
+            extra: extra.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+            price,
+            dialect: Some(DIALECT),
+            currency: Some(Spelled { symbol: currency.symbol.to_owned(), decimals: currency.decimals }),
+            verbatim: None,
+        }))
+    }
+
+    fn key(&self, payment: &Payment, offer: &Offer) -> Result<(PaymentKey, Timestamp), Reason> {
+        key(payment, offer)
+    }
+
+    fn same_account(&self, one: &str, other: &str) -> bool {
+        same_account(one, other)
+    }
+
+    fn token(&self, _network: &Network, asset: &str) -> Option<Token> {
+        self.ledger.currency(asset).map(|currency| currency.token())
+    }
+}
+
+pub(crate) fn key(payment: &Payment, offer: &Offer) -> Result<(PaymentKey, Timestamp), Reason> {
+    let debit = Debit::read(&payment.proof)?;
+    Ok((debit.key(&offer.network), debit.deadline))
+}
+
+pub(crate) fn same_account(one: &str, other: &str) -> bool {
+    one == other || Holder::parse(one).is_ok_and(|holder| Holder::parse(other) == Ok(holder))
+}

@@ -1,0 +1,88 @@
+//! Payments out of a book of ours: taken in one commit there, and then written down here.
+
+use std::sync::Arc;
+
+use groat_core::books::{Settlement, SettlementState};
+use groat_core::ports::{Cashier, Seen};
+use groat_core::{Claim, Failure, Network, Offer, Payment, Reason, Receipt, Verified};
+
+use super::Engine;
+use super::terms::{ended, same_terms};
+
+impl Engine {
+    /// Who takes payments of this offer out of a book of ours.
+    pub(super) fn cashier(&self, offer: &Offer) -> Option<&Arc<dyn Cashier>> {
+        let fits =
+            |cashier: &&Arc<dyn Cashier>| cashier.scheme() == offer.scheme && cashier.speaks(&offer.network);
+        self.0.cashiers.iter().find(fits)
+    }
+
+    /// Whether this network has no blocks that could be replaced.
+    pub(super) fn is_taken_from(&self, network: &Network) -> bool {
+        self.0.cashiers.iter().any(|cashier| cashier.speaks(network))
+    }
+
+    /// Whether the payment could be taken now.
+    pub(super) async fn verify_taken(
+        &self,
+        cashier: &dyn Cashier,
+        payment: &Payment,
+        offer: &Offer,
+    ) -> Result<Claim, Failure> {
+        let (key, _) = cashier.key(payment, offer)?;
+        let known = self.0.journal.load(&key.id().to_string()).await?.map(|entry| entry.record.payer);
+        let known = match known {
+            Some(payer) => Some(payer),
+            None => cashier.taken(payment, offer).await?.map(|seen| seen.claim.payer),
+        };
+        if let Some(payer) = known {
+            return Err(Failure::from(Reason::NonceAlreadyUsed).by(&payer));
+        }
+        let claim = cashier.verify(payment, offer, self.now()).await?;
+        Ok(fitting(cashier, claim, offer)?.into_parts().0)
+    }
+
+    /// Takes the payment, once. What was taken before a crash and not written down here is found where it was taken.
+    pub(super) async fn settle_taken(
+        &self,
+        cashier: &dyn Cashier,
+        payment: &Payment,
+        offer: &Offer,
+    ) -> Result<Receipt, Failure> {
+        let (key, _) = cashier.key(payment, offer)?;
+        let id = key.id().to_string();
+        let record = match self.0.journal.load(&id).await? {
+            Some(entry) => entry.record,
+            None => {
+                let seen = match cashier.taken(payment, offer).await? {
+                    Some(seen) => seen,
+                    None => {
+                        let claim = cashier.verify(payment, offer, self.now()).await?;
+                        let payer = claim.payer.clone();
+                        let verified = fitting(cashier, claim, offer)?;
+                        cashier.take(&verified, self.now()).await.map_err(|failure| failure.by(&payer))?
+                    }
+                };
+                let Seen { claim, settled } = seen;
+                let state = SettlementState::Settled(settled);
+                let verified = fitting(cashier, claim, offer)?;
+                let record = Settlement { told: true, state, ..self.held(verified, payment) };
+                match self.0.journal.create(record.clone()).await? {
+                    Some(entry) => entry.record,
+                    // Another call was faster, and wrote the same.
+                    None => self.0.journal.load(&id).await?.map_or(record, |entry| entry.record),
+                }
+            }
+        };
+        if !same_terms(record.amount, &record.pay_to, offer, cashier) {
+            return Err(Reason::AmountMismatch.into());
+        }
+        ended(&record).unwrap_or_else(|| Err(Reason::SettlementPending.into()))
+    }
+}
+
+fn fitting(cashier: &dyn Cashier, claim: Claim, offer: &Offer) -> Result<Verified, Failure> {
+    let payer = claim.payer.clone();
+    let same = |one: &str, other: &str| cashier.same_account(one, other);
+    Verified::compare(claim, offer, same).map_err(|reason| Failure::from(reason).by(&payer))
+}
