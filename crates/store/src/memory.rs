@@ -50,9 +50,9 @@ impl MemoryStore {
         self.lock().trouble.push(trouble);
     }
 
-    /// Whether something that was asked for has not gone wrong yet.
-    pub fn is_troubled(&self) -> bool {
-        !self.lock().trouble.is_empty()
+    /// Forgets what was asked to go wrong and has not yet.
+    pub fn calm(&self) {
+        self.lock().trouble.clear();
     }
 
     /// While it is down every call fails and nothing is written.

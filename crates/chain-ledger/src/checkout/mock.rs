@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 /// The header field of its webhooks.
 const SIGNATURE_FIELD: &str = "x-mock-signature";
 
+/// A webhook: its header fields and its body.
+pub type Webhook = (Vec<(String, String)>, Vec<u8>);
+
 /// A hosted checkout in memory. Its webhooks are signed with HMAC-SHA256.
 pub struct MockDriver {
     secret: [u8; 32],
@@ -49,14 +52,14 @@ impl MockDriver {
     }
 
     /// The payer pays: the webhook that goes out.
-    pub fn pay(&self, order_id: &str) -> Option<(Vec<(String, String)>, Vec<u8>)> {
+    pub fn pay(&self, order_id: &str) -> Option<Webhook> {
         let amount = self.lock().values().find(|known| known.order_id == order_id)?.amount;
         self.set(order_id, ForeignStatus::Paid(amount))?;
         Some(self.webhook(order_id))
     }
 
     /// A signed webhook about an order.
-    pub fn webhook(&self, order_id: &str) -> (Vec<(String, String)>, Vec<u8>) {
+    pub fn webhook(&self, order_id: &str) -> Webhook {
         let body = json!({ "event": "order.paid", "order_id": order_id }).to_string().into_bytes();
         let signature = data_encoding::HEXLOWER.encode(hmac::sign(&self.key(), &body).as_ref());
         (vec![(SIGNATURE_FIELD.to_owned(), signature)], body)

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::Currency;
 
-pub use mock::MockDriver;
+pub use mock::{MockDriver, Webhook};
 
 /// The scheme.
 pub const SCHEME: &str = "external-order";

@@ -178,9 +178,7 @@ proptest! {
             let store = MemoryStore::default();
             for together in history {
                 join_all(together.into_iter().map(|step| play(&store, step))).await;
-                while store.is_troubled() {
-                    let _ = ledger_on(&store).grant(&holder(4), "USD", units(1), "calm", Timestamp(NOW)).await;
-                }
+                store.calm();
                 check(&store).await;
             }
         });
@@ -224,7 +222,8 @@ async fn a_refund_of_what_the_payee_has_spent_is_lent_by_the_operator() {
 async fn t21_processes_that_share_a_file_never_overdraw_an_account() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
-    let stores: Vec<Arc<SqliteStore>> = (0..2).map(|_| Arc::new(SqliteStore::open(&path).unwrap())).collect();
+    let stores: Vec<Arc<SqliteStore>> =
+        (0..2).map(|_| Arc::new(SqliteStore::open_shared(&path).unwrap())).collect();
     let ledgers: Vec<Ledger> =
         stores.iter().map(|store| Ledger::new("main", vec![Currency::USD], store.clone()).unwrap()).collect();
     let payers: Vec<Holder> = (1..4).map(holder).collect();

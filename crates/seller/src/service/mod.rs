@@ -8,9 +8,16 @@
 //! | `POST /x402/introspect` | whether a pass is good (RFC 7662) |
 //! | `GET /.well-known/jwks.json` | the key that passes are signed with (RFC 7517) |
 //! | `GET /x402/schemes/{name}` | what a `Payment-Scheme` means |
+//! | `GET /x402/balance/{account}` | what happened to a balance; signed by its holder |
+//! | `POST /x402/balance/{account}/topup?amount=5.00` | adds to a balance, for a payment |
+//! | `POST /x402/payments/{id}/refund` | gives a payment out of a balance back; for the operator |
+//! | `POST /x402/orders` | makes an order that is paid elsewhere |
+//! | `POST /x402/webhooks/{name}` | what whoever takes the money has to say |
 //!
 //! It need not run where the resources are: whoever has the same prices and the same key for passes can sell them.
 
+mod balance;
+mod checkout;
 mod order;
 mod tell;
 
@@ -22,6 +29,8 @@ use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use groat_core::payment::Fingerprint;
+use groat_core::ports::Checkouts;
 use http::{Method, Request, Response, StatusCode};
 use tower::Service;
 
@@ -41,6 +50,9 @@ const KEYS: &str = "/.well-known/jwks.json";
 pub struct PaymentService {
     shop: Arc<Shop>,
     priced: Arc<[Priced]>,
+    till: Option<balance::Till>,
+    operator: Option<Fingerprint>,
+    checkouts: Arc<[Arc<dyn Checkouts>]>,
 }
 
 /// A route that passes can be bought for.
@@ -59,7 +71,8 @@ impl std::fmt::Debug for PaymentService {
 impl PaymentService {
     /// A service that sells nothing yet.
     pub fn new(pay: &Pay) -> Self {
-        Self { shop: Arc::clone(&pay.shop), priced: Arc::new([]) }
+        let shop = Arc::clone(&pay.shop);
+        Self { shop, priced: Arc::new([]), till: None, operator: None, checkouts: Arc::new([]) }
     }
 
     /// Sells passes for the requests that `pattern` (such as `GET /weather`) covers, at the price of `layer`. The first
@@ -100,12 +113,24 @@ impl PaymentService {
                 _ => Err(wrong_method("POST, GET")),
             };
         }
+        let path = canonical::decoded(&path);
         let about = path.strip_prefix(BASE).unwrap_or_default();
         match (&parts.method, about.split_once('/').unwrap_or((about, ""))) {
             (&Method::GET, _) if path == KEYS => Ok(self.keys()),
+            (&Method::POST, ("payments", rest)) if rest.ends_with("/refund") => {
+                self.refund(&parts, rest.trim_end_matches("/refund"), body).await
+            }
+            (&Method::GET, ("balance", account)) if !account.is_empty() => {
+                self.statement(&parts, account).await
+            }
+            (&Method::POST, ("balance", rest)) if rest.ends_with("/topup") => self.top_up(parts, body).await,
+            (_, ("balance", _)) => Err(wrong_method("GET, POST")),
+            (&Method::POST, ("orders", "")) => self.begin(&parts, body).await,
+            (&Method::POST, ("webhooks", name)) => self.webhook(&parts, name, body).await,
+            (_, ("orders" | "webhooks", _)) => Err(wrong_method("POST")),
             (&Method::GET, ("payments", id)) if !id.is_empty() => self.payment(id).await,
             (&Method::GET, ("schemes", "")) => Ok(self.schemes()),
-            (&Method::GET, ("schemes", "evm")) => Ok(self.evm_scheme()),
+            (&Method::GET, ("schemes", name)) => self.scheme(name),
             (&Method::POST, ("introspect", "")) => self.introspect(&parts, body).await,
             (_, ("introspect", "")) => Err(wrong_method("POST")),
             (_, ("payments" | "schemes", _)) if parts.method != Method::GET => Err(wrong_method("GET")),

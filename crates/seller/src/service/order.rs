@@ -6,6 +6,7 @@ use http::{HeaderName, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
+use groat_core::Reason;
 use groat_wire::pass::{self, PASS_HEADER};
 use groat_wire::token::{Given, write_given};
 
@@ -30,7 +31,10 @@ impl PaymentService {
         };
         let (route, wanted) = self.wanted(parts, &resource.0, &resource.1)?;
         let (response, id) = gate::buy_pass(route, wanted, &body).await?;
-        Ok(self.given(response, &id.to_string()))
+        match is_slow(&body) {
+            true => Ok(self.given(later(response, &id.to_string()).await, &id.to_string())),
+            false => Ok(self.given(response, &id.to_string())),
+        }
     }
 
     /// The route and the resource behind a method and a path, as a request for it would have them.
@@ -61,7 +65,7 @@ impl PaymentService {
         let token = parts.headers.get(PASS_HEADER).and_then(|token| token.to_str().ok());
         let mut reply = match token {
             // Refused, pending or broken: what a payer can do is said already. Those who order read 400, not 402.
-            _ if !parts.status.is_success() => {
+            _ if !parts.status.is_success() || parts.status == StatusCode::ACCEPTED => {
                 let mut response = Response::from_parts(parts, body);
                 if response.status() == StatusCode::PAYMENT_REQUIRED {
                     *response.status_mut() = StatusCode::BAD_REQUEST;
@@ -117,8 +121,32 @@ impl PaymentService {
     }
 }
 
+/// Whether an order is of a method whose money takes its time: whoever pays by it asks again and again.
+fn is_slow(order: &[u8]) -> bool {
+    let kind = |order: Value| Some(order.get("permit")?.get("permit_type")?.as_str()? != "ERC3009");
+    serde_json::from_slice(order).ok().and_then(kind).unwrap_or_default()
+}
+
+/// To those who ask again and again, "not yet" is no failure.
+async fn later(response: Response<Body>, id: &str) -> Response<Body> {
+    if response.status() != StatusCode::SERVICE_UNAVAILABLE {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    // An answer of ours, whole and small.
+    let body = axum::body::to_bytes(body, ORDER_SIZE_BYTES_MAX).await.unwrap_or_default();
+    let told: Option<Value> = serde_json::from_slice(&body).ok();
+    let code = told.as_ref().and_then(|told| told.get("error")?.as_str());
+    if code != Some(Reason::SettlementPending.code()) {
+        return Response::from_parts(parts, Body::from(body));
+    }
+    Reply::json(StatusCode::ACCEPTED, &json!({ "payment_id": id, "status": "pending" }))
+        .retry_after(2)
+        .response()
+}
+
 /// The method and the path of `{"resource": "https://host/path", "method": "GET"}`.
-fn resource_of(body: &[u8]) -> Option<(String, String)> {
+pub(super) fn resource_of(body: &[u8]) -> Option<(String, String)> {
     let value: Value = serde_json::from_slice(body).ok()?;
     let text = |key| value.get(key).and_then(Value::as_str);
     split(text("resource")?, text("method"))

@@ -32,6 +32,7 @@ impl PaymentService {
         if sale.is_none() && status.is_none() {
             return Err(unknown());
         }
+        let refunded = self.refunded(id).await.map_err(unavailable)?;
         let sale = sale.as_ref().map(|held| held.sale());
         let (state, taken, transaction) =
             match (status.as_ref().map(|status| &status.state), sale.map(|sale| &sale.state)) {
@@ -55,9 +56,11 @@ impl PaymentService {
             };
         let valid_until =
             status.as_ref().map(|status| status.valid_until).or(sale.map(|sale| sale.valid_until));
+        let state = if refunded.is_some() { "refunded" } else { state };
         let body = json!({
             "payment_id": id.to_string(),
             "status": state,
+            "refunded": refunded,
             "money_taken": taken,
             "tx": transaction,
             "route": sale.map(|sale| sale.route.clone()),
@@ -118,11 +121,58 @@ impl PaymentService {
     }
 
     pub(super) fn schemes(&self) -> Response<Body> {
-        Reply::json(StatusCode::OK, &json!({ "schemes": [self.evm()] })).response()
+        let offchain = self.offchain().into_iter().map(|name| self.described(name));
+        let all: Vec<Value> = [self.evm()].into_iter().chain(offchain).collect();
+        Reply::json(StatusCode::OK, &json!({ "schemes": all })).response()
     }
 
-    pub(super) fn evm_scheme(&self) -> Response<Body> {
-        Reply::json(StatusCode::OK, &self.evm()).response()
+    pub(super) fn scheme(&self, name: &str) -> Result<Response<Body>, Reply> {
+        let told = match name {
+            "evm" => self.evm(),
+            name if self.offchain().contains(&name) => self.described(name),
+            _ => {
+                let message = "nothing here is paid this way";
+                return Err(Reply::error(StatusCode::NOT_FOUND, "not_found", message));
+            }
+        };
+        Ok(Reply::json(StatusCode::OK, &told).response())
+    }
+
+    /// Ways to pay without a chain, by name.
+    fn offchain(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        for offer in self.permits() {
+            if !names.contains(&offer.scheme.as_str()) {
+                names.push(offer.scheme.as_str());
+            }
+        }
+        names
+    }
+
+    fn permits(&self) -> impl Iterator<Item = &groat_core::Offer> {
+        let offers = self.priced.iter().flat_map(|priced| priced.route.fixed_offers());
+        offers.filter(|offer| offer.dialect.is_some() && offer.extra.contains_key("permitType"))
+    }
+
+    fn described(&self, name: &str) -> Value {
+        let (mut networks, mut assets, mut kinds) = (Vec::new(), Vec::new(), Vec::new());
+        for offer in self.permits().filter(|offer| offer.scheme == name) {
+            let network = json!(offer.network);
+            let asset = json!({ "network": offer.network, "asset": offer.asset });
+            let kind = offer.extra.get("permitType").cloned().unwrap_or_default();
+            for (list, value) in [(&mut networks, network), (&mut assets, asset), (&mut kinds, kind)] {
+                if !list.contains(&value) {
+                    list.push(value);
+                }
+            }
+        }
+        json!({
+            "scheme": name,
+            "kind": "offchain",
+            "networks": networks,
+            "assets": assets,
+            "permit_types": kinds,
+        })
     }
 
     fn evm(&self) -> Value {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value, json};
 
-use super::{ENDPOINT_HEADER, SCHEME, SCHEME_HEADER, SCHEME_PATH};
+use super::{ENDPOINT_HEADER, SCHEME, SCHEME_HEADER, SCHEMES_PATH, TIMEOUT_S, offchain};
 use crate::members::Members;
 use crate::{ChallengeParts, WireError, json};
 
@@ -16,8 +16,6 @@ const PLACE: &str = "body";
 const SIZE_BYTES_MAX: usize = 64 * 1024;
 /// Components that are read of a 402.
 const COMPONENTS_MAX: usize = 32;
-/// The package signs for ten minutes; a 402 of this dialect does not say.
-const TIMEOUT_S: u64 = 600;
 
 const INSTRUCTION: &str = "Sign one of the payment_components, POST {version, permit} to access_token_endpoint, and send \
     the request again with the access_token as a Bearer token.";
@@ -26,14 +24,15 @@ const INSTRUCTION: &str = "Sign one of the payment_components, POST {version, pe
 pub(super) fn write(challenge: &Challenge, out: &mut ChallengeParts) {
     let Some(endpoint) = &challenge.pass_at else { return };
     let components: Vec<Value> = challenge.offers.iter().filter_map(component).collect();
-    if components.is_empty() {
+    let offchain: Vec<Value> = challenge.offers.iter().filter_map(offchain::component).collect();
+    if components.is_empty() && offchain.is_empty() {
         return;
     }
     let (origin, host) = place(&challenge.resource.url);
     let authenticate = format!(r#"Bearer realm="{host}", token_type="access_token""#);
     let fields = [
         (WWW_AUTHENTICATE, authenticate),
-        (HeaderName::from_static(SCHEME_HEADER), format!("{origin}{SCHEME_PATH}")),
+        (HeaderName::from_static(SCHEME_HEADER), schemes(origin, &components, &offchain)),
         (HeaderName::from_static(ENDPOINT_HEADER), endpoint.clone()),
     ];
     for (name, text) in fields {
@@ -41,13 +40,29 @@ pub(super) fn write(challenge: &Challenge, out: &mut ChallengeParts) {
             out.headers.append(name, value);
         }
     }
+    let mut scheme = json!({ "payment_components": components, "protocol_version": "Version 0.1" });
+    if !offchain.is_empty() {
+        scheme["offchain_components"] = offchain.into();
+    }
     let members = [
         ("reason", json!(challenge.error)),
         ("access_token_endpoint", json!(endpoint)),
-        ("payment_scheme", json!({ "payment_components": components, "protocol_version": "Version 0.1" })),
+        ("payment_scheme", scheme),
         ("payment_instruction", json!(INSTRUCTION)),
     ];
     out.body.extend(members.map(|(key, value)| (key.to_owned(), value)));
+}
+
+/// The URIs of the ways to pay, each once.
+fn schemes(origin: &str, components: &[Value], offchain: &[Value]) -> String {
+    let mut names: Vec<&str> = if components.is_empty() { vec![] } else { vec!["evm"] };
+    for name in offchain.iter().filter_map(|component| component["payment_type"].as_str()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let uris: Vec<String> = names.iter().map(|name| format!("{origin}{SCHEMES_PATH}/{name}")).collect();
+    uris.join(", ")
 }
 
 /// `https://host` and `host` of a URL; nothing of one that is none.
@@ -121,12 +136,16 @@ pub(super) fn read(body: &[u8]) -> Result<Option<Challenge>, WireError> {
     let endpoint = endpoint.as_str().filter(|path| is_path(path));
     let endpoint =
         endpoint.ok_or_else(|| members.wrong("access_token_endpoint", "is not a path of this host"))?;
-    let components = Members::of(scheme, "payment_scheme")?.array("payment_components")?;
+    let scheme = Members::of(scheme, "payment_scheme")?;
+    let components = scheme.array("payment_components")?;
+    let offchain = scheme.value("offchain_components").and_then(Value::as_array);
+    let offchain = offchain.into_iter().flatten().take(COMPONENTS_MAX).filter_map(offchain::read_component);
     let texts = serde_json::from_slice::<Body<'_>>(body)
         .map_err(|_| members.wrong("payment_scheme", "is unclear"))?;
     let texts = texts.payment_scheme.payment_components;
     let offers = components.iter().zip(&texts).take(COMPONENTS_MAX);
-    let offers = offers.filter_map(|(value, priced)| read_component(value, priced.amount?.get())).collect();
+    let offers = offers.filter_map(|(value, priced)| read_component(value, priced.amount?.get()));
+    let offers = offers.chain(offchain).collect();
     let told = |key| members.value(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     Ok(Some(Challenge {
         resource: Resource {

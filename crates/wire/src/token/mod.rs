@@ -10,11 +10,12 @@
 //! GET   /weather   Authorization: Bearer …
 //! ```
 //!
-//! A permit is an ordinary payment of the scheme `exact` in another spelling. It travels in a body of its own, an *order*,
+//! A permit is an ordinary payment of the scheme `exact` in another spelling, or the proof of a way to pay without a chain. It travels in a body of its own, an *order*,
 //! not in a header field. Source: PyPI `x402-mock` 0.3.0, whose parser is strict: components of another type than `evm`,
 //! or with a member that is null, make the whole 402 unreadable to it.
 
 mod challenge;
+mod offchain;
 mod order;
 mod permit;
 
@@ -33,8 +34,11 @@ pub const ID: DialectId = DialectId::new("token");
 pub const SCHEME_HEADER: &str = "payment-scheme";
 /// The field of a 402 that says where a payment buys a token.
 pub const ENDPOINT_HEADER: &str = "payment-endpoint";
-/// Where our payment service describes the one way to pay of its 402s.
-pub const SCHEME_PATH: &str = "/x402/schemes/evm";
+/// Where our payment service describes the ways to pay of its 402s, by name.
+pub const SCHEMES_PATH: &str = "/x402/schemes";
+
+/// The package signs for ten minutes; a 402 of this dialect does not say.
+const TIMEOUT_S: u64 = 600;
 
 /// The scheme of a permit.
 const SCHEME: &str = "exact";
@@ -61,6 +65,9 @@ impl Dialect for Token {
     }
 
     fn accept(&self, payment: Payment, _challenge: &Challenge, offer: &Offer) -> Payment {
+        if offchain::is_offchain(offer) {
+            return Payment { dialect: ID, ..payment };
+        }
         Payment { dialect: ID, accepted: Some(permit::accepted(&offer.asset)), ..payment }
     }
 
@@ -87,7 +94,10 @@ impl Dialect for Token {
     /// The offer on the permit's chain, in its token. One with exactly the signed amount and payee is meant before one that
     /// only verification can turn down.
     fn choose<'c>(&self, payment: &Payment, challenge: &'c Challenge) -> Result<&'c Offer, Reason> {
-        permit::choose(payment, &challenge.offers)
+        match payment.scheme == SCHEME {
+            true => permit::choose(payment, &challenge.offers),
+            false => offchain::choose(payment, &challenge.offers),
+        }
     }
 
     fn write_receipt(&self, _receipt: &Receipt, _headers: &mut HeaderMap) {}

@@ -3,7 +3,7 @@
 use groat_core::Payment;
 use serde_json::{Value, json};
 
-use super::permit;
+use super::{offchain, permit};
 use crate::members::Members;
 use crate::{WireError, json};
 
@@ -34,7 +34,11 @@ impl std::fmt::Debug for Given {
 
 /// The order as JSON text.
 pub(super) fn write(payment: &Payment) -> Result<Vec<u8>, WireError> {
-    let order = json!({ "version": VERSION, "permit": permit::write(payment)? });
+    let permit = match offchain::write(payment) {
+        Some(permit) => permit,
+        None => permit::write(payment)?,
+    };
+    let order = json!({ "version": VERSION, "permit": permit });
     serde_json::to_vec(&order).map_err(|_| WireError::malformed(PLACE, "cannot be written as JSON"))
 }
 
@@ -47,7 +51,11 @@ pub(super) fn read(body: &[u8]) -> Result<Payment, WireError> {
     {
         return Err(members.wrong("version", "is not `Version 0.1`"));
     }
-    permit::read(members.required("permit")?)
+    let permit = members.required("permit")?;
+    match Members::of(permit, "permit")?.word("permit_type")? {
+        permit::ERC3009 => permit::read(permit),
+        kind => offchain::read(kind, permit),
+    }
 }
 
 /// The answer to a paid order. `metadata` says what the payer can ask about later.

@@ -1,4 +1,4 @@
-//! The permit: an EIP-3009 authorization with other names, numbers as JSON numbers, and the signature in three parts.
+//! The permit of a token: an EIP-3009 authorization with other names, numbers as JSON numbers, and the signature in three parts.
 
 use groat_core::offer::Verbatim;
 use groat_core::{Amount, Network, Offer, Payment, Reason};
@@ -9,8 +9,8 @@ use crate::WireError;
 use crate::members::Members;
 
 const PLACE: &str = "permit";
-/// The one kind of permit that is taken.
-const ERC3009: &str = "ERC3009";
+/// The kind of permit that is an authorization of a token.
+pub(super) const ERC3009: &str = "ERC3009";
 
 /// The permit of a payment that we signed.
 pub(super) fn write(payment: &Payment) -> Result<Value, WireError> {
@@ -40,10 +40,6 @@ pub(super) fn write(payment: &Payment) -> Result<Value, WireError> {
 /// The payment that a permit is.
 pub(super) fn read(value: &Value) -> Result<Payment, WireError> {
     let permit = Members::of(value, PLACE)?;
-    match permit.text("permit_type")? {
-        ERC3009 => {}
-        _ => return Err(permit.wrong("permit_type", "is not one that is taken here: send an ERC3009 permit")),
-    }
     let chain_id = count(&permit, "chain_id")?;
     let network = Network::parse(&format!("eip155:{chain_id}"))
         .map_err(|_| permit.wrong("chain_id", "is not a chain that we know"))?;
