@@ -445,3 +445,78 @@ fn t23_an_answer_is_kept_for_a_day_and_whoever_died_over_it_stands_in_nobody_s_w
     let free = running.apply(KeptEvent::Release, Timestamp(100)).unwrap();
     assert!(free.apply(begin(), Timestamp(100)).is_some());
 }
+
+#[test]
+fn t21_no_history_of_an_account_ends_below_nothing_and_the_systems_own_may() {
+    use AccountEvent as E;
+    let units = Amount::from_units;
+    let events = [E::Credit(units(2)), E::Debit(units(1)), E::Debit(units(3)), E::Debit(units(0))];
+    let mut seen = 0;
+    walk(&Account::new(network(), "USD", "0x1"), &events, 6, &mut |at: &Account, path| {
+        seen += 1;
+        assert!(at.debits <= at.credits && at.lines == path.len() as u64, "{path:?}");
+    });
+    assert!(seen > 50);
+    let cash = Account::new(network(), "USD", "cash").apply(E::Debit(units(3)), Timestamp(1)).unwrap();
+    assert_eq!((cash.debits, cash.balance()), (units(3), Amount::ZERO));
+}
+
+#[test]
+fn a_debit_is_given_back_once_and_nothing_else_is() {
+    let units = Amount::from_units;
+    let debit = Posting {
+        cause: Cause::Debit { payment: id() },
+        network: network(),
+        currency: "USD".into(),
+        debit: "0x1".into(),
+        credit: "0x2".into(),
+        amount: units(5),
+        at: Timestamp(1),
+        refunded: None,
+    };
+    let refund =
+        |posting: &Posting, amount| posting.clone().apply(PostingEvent::Refund(units(amount)), Timestamp(2));
+    assert_eq!((refund(&debit, 0), refund(&debit, 6)), (None, None));
+    let given = refund(&debit, 5).unwrap();
+    assert!(given.is_same(&debit) && refund(&given, 1).is_none());
+    let top_up = Posting { cause: Cause::TopUp { payment: id() }, ..debit };
+    assert_eq!(refund(&top_up, 1), None);
+}
+
+#[test]
+fn an_order_is_paid_once_and_ends_only_after_its_time() {
+    use CheckoutEvent as E;
+    let order = Checkout {
+        id: "ord_1".into(),
+        network: network(),
+        foreign_id: None,
+        payment_link: None,
+        currency: "USD".into(),
+        amount: Amount::from_units(1),
+        pay_to: "0x2".into(),
+        at: Timestamp(1),
+        expires_at: Timestamp(5),
+        state: CheckoutState::New,
+    };
+    let events = [
+        E::Create { foreign_id: "f".into(), payment_link: "l".into() },
+        E::Capture,
+        E::Webhook,
+        E::Pay,
+        E::Fail,
+        E::Refund,
+        E::Cancel,
+    ];
+    let mut paid = 0;
+    walk(&order, &events, 6, &mut |at: &Checkout, path| {
+        let pays = path.iter().filter(|&&index| matches!(events[index], E::Pay)).count();
+        assert!(pays <= 1, "{path:?}");
+        let is_paid = matches!(at.state, CheckoutState::Paid | CheckoutState::Refunded);
+        assert_eq!(is_paid, pays == 1, "{path:?}");
+        // Nobody can pay what whoever takes the money has never heard of.
+        assert!(!is_paid || at.foreign_id.is_some());
+        paid += usize::from(is_paid);
+    });
+    assert!(paid > 5);
+    assert_eq!(order.apply(E::Cancel, Timestamp(4)), None);
+}

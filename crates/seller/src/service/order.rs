@@ -30,7 +30,13 @@ impl PaymentService {
             named => named.split_once('/').map(|(method, path)| (method.to_owned(), format!("/{path}"))).unwrap_or_default(),
         };
         let (route, wanted) = self.wanted(parts, &resource.0, &resource.1)?;
-        let (response, id) = gate::buy_pass(route, wanted, &body).await?;
+        let (response, id) = gate::buy_pass(route, wanted, &body).await.map_err(|mut reply| {
+            // As below: those who order read 400, not 402.
+            if reply.status == StatusCode::PAYMENT_REQUIRED {
+                reply.status = StatusCode::BAD_REQUEST;
+            }
+            reply
+        })?;
         match is_slow(&body) {
             true => Ok(self.given(later(response, &id.to_string()).await, &id.to_string())),
             false => Ok(self.given(response, &id.to_string())),

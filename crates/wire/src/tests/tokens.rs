@@ -231,3 +231,62 @@ proptest! {
         prop_assert_eq!(Amount::parse_decimal(&amount.to_decimal(decimals), decimals), Some(amount));
     }
 }
+
+fn balance() -> Offer {
+    let extra = json!({ "permitType": "BalanceDebit", "audience": "https://api.example.com/token" });
+    Offer {
+        scheme: "balance".into(),
+        network: groat_core::Network::parse("ledger:main").unwrap(),
+        asset: "USD".into(),
+        amount: Amount::from_units(500_000),
+        extra: extra.as_object().unwrap().clone(),
+        price: None,
+        dialect: Some(ID),
+        currency: Some(Currency { symbol: "USD".into(), decimals: 6 }),
+        ..offer()
+    }
+}
+
+#[test]
+fn ways_to_pay_without_a_chain_stand_beside_the_components_and_come_back_as_offers() {
+    let parts = dialects().write_challenge(&selling(vec![usdc(), balance()]));
+    assert_eq!(
+        parts.headers["payment-scheme"],
+        "https://api.example.com/x402/schemes/evm, https://api.example.com/x402/schemes/balance"
+    );
+    let body = Value::Object(parts.body);
+    let scheme = &body["payment_scheme"];
+    // The parser of the package gives up on the whole 402 where one of these is of another type.
+    assert_eq!(scheme["payment_components"].as_array().unwrap().len(), 1);
+    assert_eq!(scheme["payment_components"][0]["payment_type"], "evm");
+    assert_eq!(scheme["offchain_components"][0]["amount"], "0.5");
+    let read = Token.read_challenge(&HeaderMap::new(), body.to_string().as_bytes()).unwrap().unwrap();
+    assert_eq!(read.offers[1], Offer { timeout_s: 600, ..balance() });
+    // Where there is no other way the package still reads the 402, and finds nothing that it can pay.
+    let parts = dialects().write_challenge(&selling(vec![balance()]));
+    assert_eq!(parts.body["payment_scheme"]["payment_components"], json!([]));
+}
+
+#[test]
+fn a_permit_of_another_kind_is_its_own_proof_and_pays_only_offers_of_its_kind() {
+    let permit =
+        json!({ "permit_type": "BalanceDebit", "account": "a", "amount": "0.50", "currency": "USD" });
+    let payment = Token.read_order(&order(&permit)).unwrap().unwrap();
+    assert_eq!((payment.scheme.as_str(), &payment.proof), ("balance", &permit));
+    let written = Token.write_order(&payment).unwrap().unwrap();
+    assert_eq!(Token.read_order(&written).unwrap().unwrap(), payment);
+    let cheaper = Offer { amount: Amount::from_units(1), ..balance() };
+    let offered = selling(vec![usdc(), cheaper, balance()]);
+    assert_eq!(Token.choose(&payment, &offered), Ok(&offered.offers[2]));
+    let euros = Offer { asset: "EUR".into(), ..balance() };
+    for others in [vec![usdc()], vec![euros], vec![]] {
+        assert!(Token.choose(&payment, &selling(others)).is_err());
+    }
+    let other = Token.read_order(&order(&json!({ "permit_type": "Voucher" }))).unwrap().unwrap();
+    assert_eq!(other.scheme, "Voucher");
+    assert!(Token.choose(&other, &offered).is_err());
+    // Nothing says `exact` of itself that is not a token's authorization.
+    for odd in [json!("exact"), json!(""), json!(1), json!("x".repeat(65)), json!("a b")] {
+        assert!(Token.read_order(&order(&json!({ "permit_type": odd }))).is_err(), "{odd}");
+    }
+}
