@@ -36,7 +36,7 @@ pub use kept_pass::{KeptPass, KeptPassEvent};
 pub use pass_use::{PassUse, PassUseEvent};
 pub use posting::{Cause, Posting, PostingEvent, Side, StatementLine};
 pub use purchase::{Purchase, PurchaseEvent, PurchaseState, SignedPayment};
-pub use sale::{Answer, Owed, Sale, SaleEvent, SaleState};
+pub use sale::{Answer, Deal, Owed, Sale, SaleEvent, SaleState};
 pub use settlement::{Settled, Settlement, SettlementEvent, SettlementState};
 pub use slot::{Attempt, Mined, Slot, SlotEvent, SlotState};
 

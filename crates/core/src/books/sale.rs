@@ -103,6 +103,27 @@ pub struct Owed {
     pub payer: Option<String>,
 }
 
+/// What a sale is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deal {
+    /// The route, for people.
+    pub route: String,
+    /// Who is to be paid.
+    pub pay_to: String,
+    /// How much, in atomic units.
+    pub amount: Amount,
+    /// How sure of the money the route wants to be.
+    pub confirmations: Confirmations,
+}
+
+impl Sale {
+    fn retake(&mut self, payment: Fingerprint, request: Fingerprint, holder: Option<String>, deal: Deal) {
+        (self.payment, self.request, self.holder) = (payment, request, holder);
+        let Deal { route, pay_to, amount, confirmations } = deal;
+        (self.route, self.pay_to, self.amount, self.confirmations) = (route, pay_to, amount, confirmations);
+    }
+}
+
 /// What can happen to a sale.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SaleEvent {
@@ -126,6 +147,8 @@ pub enum SaleEvent {
         request: Fingerprint,
         /// At this gate.
         holder: Option<String>,
+        /// What is bought now, which may be something else than before.
+        deal: Box<Deal>,
     },
     /// Another gate goes on with it, where it was.
     Adopt {
@@ -176,16 +199,19 @@ impl Aggregate for Sale {
             (S::Held { started: false }, E::Refuse(_)) | (S::Held { .. }, E::Release) => S::Released,
             // The handler failed by itself, so there is nothing to withhold and nothing to charge.
             (S::Served { .. }, E::Release) => S::Released,
-            (S::Released, E::Hold { payment, request, holder }) => {
-                (self.payment, self.request) = (payment, request);
-                (self.held_at, self.holder) = (now, holder);
-                S::Held { started: false }
+            // What was held and not begun is as good as free, when whoever held it is gone.
+            (S::Released | S::Held { started: false }, E::Hold { payment, request, holder, deal }) => {
+                self.held_at = now;
+                self.state = S::Held { started: false };
+                self.retake(payment, request, holder, *deal);
+                return Some(self);
             }
             (S::Paid { receipt, started: true }, E::Return) => S::Paid { receipt, started: false },
-            (S::Paid { receipt, started: false }, E::Hold { payment, request, holder }) => {
-                (self.payment, self.request) = (payment, request);
-                (self.held_at, self.holder) = (now, holder);
-                S::Paid { receipt, started: false }
+            (S::Paid { receipt, started: false }, E::Hold { payment, request, holder, deal }) => {
+                self.held_at = now;
+                self.state = S::Paid { receipt, started: false };
+                self.retake(payment, request, holder, *deal);
+                return Some(self);
             }
             (open @ (S::Held { .. } | S::Served { .. } | S::Paid { .. }), E::Adopt { holder }) => {
                 (self.held_at, self.holder) = (now, holder);

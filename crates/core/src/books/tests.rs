@@ -65,6 +65,12 @@ fn settlement() -> Settlement {
     }
 }
 
+fn deal() -> Box<Deal> {
+    let sale = sale();
+    let Sale { route, pay_to, amount, confirmations, .. } = sale;
+    Box::new(Deal { route, pay_to, amount, confirmations })
+}
+
 fn sale() -> Sale {
     Sale {
         id: id(),
@@ -269,7 +275,12 @@ fn i2_no_history_enters_the_handler_twice_for_one_hold() {
         E::Refuse(Reason::Expired),
         E::Release,
         E::Return,
-        E::Hold { payment: Fingerprint("q".into()), request: Fingerprint("r".into()), holder: None },
+        E::Hold {
+            payment: Fingerprint("q".into()),
+            request: Fingerprint("r".into()),
+            holder: None,
+            deal: deal(),
+        },
     ];
     walk(&sale(), &events, 7, &mut |at: &Sale, path| {
         let mut started = false;
@@ -333,7 +344,12 @@ fn i2_what_ran_and_was_not_paid_for_never_runs_again() {
         E::Pay(receipt()),
         E::Refuse(Reason::Expired),
         E::Release,
-        E::Hold { payment: Fingerprint("q".into()), request: Fingerprint("r".into()), holder: None },
+        E::Hold {
+            payment: Fingerprint("q".into()),
+            request: Fingerprint("r".into()),
+            holder: None,
+            deal: deal(),
+        },
     ];
     let mut withheld = 0;
     walk(&sale(), &events, 7, &mut |at: &Sale, path| {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use groat_core::books::{Owed, Sale, SaleEvent, SaleState};
+use groat_core::books::{Deal, Owed, Sale, SaleEvent, SaleState};
 use groat_core::ports::Mechanism;
 use groat_core::{Failure, Fault, Offer, Payment, PaymentId, Reason, Receipt, Refusal, Timestamp};
 use groat_failpoints::reach;
@@ -46,6 +46,16 @@ pub(crate) struct Order {
 }
 
 impl Order {
+    /// What is bought.
+    fn deal(&self) -> Box<Deal> {
+        Box::new(Deal {
+            route: format!("{} {}", self.parts.method, self.parts.uri.path()),
+            pay_to: self.offer.pay_to.clone(),
+            amount: self.offer.amount,
+            confirmations: self.desk.route.confirmations,
+        })
+    }
+
     pub(crate) fn mechanism(&self) -> Option<&dyn Mechanism> {
         self.desk.route.shop.mechanism(&self.offer)
     }
@@ -155,11 +165,13 @@ impl Work {
         let (mut kept, mut refused) = (None, None);
         let failure = loop {
             match self.find().await? {
-                Some(held) if self.is_for_us(held.sale()) => match self.fits(held.sale()).await {
-                    Ok(()) => return self.adopt(held).await,
-                    Err(Failure::Refused(refusal)) => refused = refused.or(Some(refusal)),
-                    Err(fault) => break fault,
-                },
+                Some(held) if self.is_for_us(held.sale()) || self.is_left(held.sale()).await => {
+                    match self.fits(held.sale()).await {
+                        Ok(()) => return self.adopt(held).await,
+                        Err(Failure::Refused(refusal)) => refused = refused.or(Some(refusal)),
+                        Err(fault) => break fault,
+                    }
+                }
                 Some(held)
                     if !matches!(held.sale().state, SaleState::Done { .. } | SaleState::Withheld { .. }) =>
                 {
@@ -238,6 +250,12 @@ impl Work {
         }
     }
 
+    /// Whether it was held for something that never began, by somebody who is gone.
+    async fn is_left(&self, sale: &Sale) -> bool {
+        let is_held = matches!(sale.state, SaleState::Held { started: false });
+        is_held && presence::is_free(&self.order.desk.route.shop, sale).await.unwrap_or_default()
+    }
+
     fn is_same(&self, sale: &Sale) -> bool {
         sale.payment == self.order.prints.payment && sale.request == self.order.prints.request
     }
@@ -254,16 +272,17 @@ impl Work {
     /// A new line in the book; when `started`, the handler is entered next.
     async fn hold(&mut self, started: bool) -> Step {
         let now = self.order.desk.route.shop.now();
+        let deal = self.order.deal();
         let sale = Sale {
             id: self.order.id,
             payment: self.order.prints.payment.clone(),
             request: self.order.prints.request.clone(),
-            route: format!("{} {}", self.order.parts.method, self.order.parts.uri.path()),
+            route: deal.route,
             held_at: now,
             holder: self.order.desk.route.shop.name(),
-            pay_to: self.order.offer.pay_to.clone(),
-            amount: self.order.offer.amount,
-            confirmations: self.order.desk.route.confirmations,
+            pay_to: deal.pay_to,
+            amount: deal.amount,
+            confirmations: deal.confirmations,
             valid_until: self.order.valid_until,
             keep_until: money::keep_until(&self.order.desk.route.shop, self.order.valid_until),
             paid_at: None,
@@ -288,10 +307,12 @@ impl Work {
         match &sale.state {
             SaleState::Released => Ok(held),
             // Nothing has come of it yet, and it may be for this as well as for something else.
-            SaleState::Paid { started: false, .. } if self.paid_before && !same => {
+            SaleState::Paid { started: false, .. } | SaleState::Held { started: false }
+                if self.paid_before && !same =>
+            {
                 let Prints { payment, request } = self.order.prints.clone();
                 let holder = desk.route.shop.name();
-                self.apply(held, SaleEvent::Hold { payment, request, holder }).await
+                self.apply(held, SaleEvent::Hold { payment, request, holder, deal: self.order.deal() }).await
             }
             SaleState::Withheld { .. } => Ok(held),
             SaleState::Done { .. } if same => Ok(held),
@@ -328,7 +349,7 @@ impl Work {
             SaleState::Released => {
                 let Prints { payment, request } = self.order.prints.clone();
                 let holder = self.order.desk.route.shop.name();
-                self.apply(held, SaleEvent::Hold { payment, request, holder }).await
+                self.apply(held, SaleEvent::Hold { payment, request, holder, deal: self.order.deal() }).await
             }
             SaleState::Held { started: true } if !safe => Err(self.abandon(held).await),
             SaleState::Held { started } => {
