@@ -116,7 +116,8 @@ impl Aggregate for Checkout {
             (S::Created, E::Capture) => S::Captured,
             (S::Created | S::Captured, E::Webhook) => S::Webhooked,
             // Money that comes after the time is money: whoever has it owes what was ordered.
-            (S::Created | S::Captured | S::Webhooked | S::Cancel, E::Pay) => S::Paid,
+            (S::Created | S::Captured | S::Webhooked, E::Pay) => S::Paid,
+            (S::Cancel, E::Pay) if self.foreign_id.is_some() => S::Paid,
             (S::New | S::Created | S::Captured | S::Webhooked, E::Fail) => S::Failed,
             (S::New | S::Created | S::Captured | S::Webhooked, E::Cancel) if now >= self.expires_at => {
                 S::Cancel

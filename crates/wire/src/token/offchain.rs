@@ -15,6 +15,8 @@ use crate::members::Members;
 const PLACE: &str = "permit";
 /// Kinds of permits with a name of their own, and their schemes. The scheme of any other kind is its name.
 const KINDS: [(&str, &str); 2] = [("BalanceDebit", "balance"), ("ExternalOrder", "external-order")];
+/// Kinds of the package that move tokens and are not taken here: whoever sends one is told which is.
+const OF_TOKENS: [&str; 2] = ["EIP2612", "Permit2"];
 /// Where a permit does not say of which ledger it is: the offer does.
 const UNNAMED: &str = "ledger:unnamed";
 
@@ -72,7 +74,7 @@ pub(super) fn read(kind: &str, value: &Value) -> Result<Payment, WireError> {
     let permit = Members::of(value, PLACE)?;
     let known = KINDS.iter().find(|(name, _)| *name == kind).map(|(_, scheme)| *scheme);
     let is_name = |name: &str| name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_graphic());
-    if !is_name(kind) || kind == SCHEME {
+    if !is_name(kind) || kind == SCHEME || OF_TOKENS.contains(&kind) {
         return Err(permit.wrong("permit_type", "is not one that is taken here: send an ERC3009 permit"));
     }
     let network = permit.text_or_none("network")?.unwrap_or(UNNAMED);
