@@ -97,7 +97,12 @@ impl Dialects {
             match challenge.offers.iter().any(|offer| others(&offer)) {
                 false => dialect.write_challenge(challenge, &mut parts),
                 true => {
-                    let own = challenge.offers.iter().filter(|offer| !others(offer)).cloned().collect();
+                    let own: Vec<Offer> =
+                        challenge.offers.iter().filter(|offer| !others(offer)).cloned().collect();
+                    if own.is_empty() {
+                        // It has nothing to say: an empty list would be read as an offer of nothing.
+                        continue;
+                    }
                     dialect.write_challenge(&Challenge { offers: own, ..challenge.clone() }, &mut parts);
                 }
             }

@@ -131,6 +131,11 @@ pub trait Dialect: Send + Sync {
         let _ = (headers, challenge);
     }
 
+    /// The code of a refusal, as this dialect has it.
+    fn reason<'r>(&self, reason: &'r Reason) -> &'r str {
+        reason.code()
+    }
+
     /// Adds this dialect's half of a 402.
     fn write_challenge(&self, challenge: &Challenge, out: &mut ChallengeParts);
 

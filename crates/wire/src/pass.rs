@@ -23,7 +23,8 @@ use serde_json::{Value, json};
 
 /// The field in which a pass is given, and may be shown where `Authorization` is taken.
 pub const PASS_HEADER: HeaderName = HeaderName::from_static(PASS_HEADER_NAME);
-pub(crate) const PASS_HEADER_NAME: &str = "x-payment-access-token";
+/// Its name as text.
+pub const PASS_HEADER_NAME: &str = "x-payment-access-token";
 
 /// No token of ours is longer.
 const SIZE_BYTES_MAX: usize = 4_096;

@@ -207,7 +207,8 @@ impl Aggregate for Sale {
                 return Some(self);
             }
             (S::Paid { receipt, started: true }, E::Return) => S::Paid { receipt, started: false },
-            (S::Paid { receipt, started: false }, E::Hold { payment, request, holder, deal }) => {
+            // Begun or not: nothing has come of it.
+            (S::Paid { receipt, .. }, E::Hold { payment, request, holder, deal }) => {
                 self.held_at = now;
                 self.state = S::Paid { receipt, started: false };
                 self.retake(payment, request, holder, *deal);

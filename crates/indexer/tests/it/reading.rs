@@ -114,7 +114,7 @@ async fn a_reorganisation_is_followed_and_what_it_took_is_undone() {
     world.chain.increase_time(1);
     world.chain.mine(6);
     assert_eq!(indexer.poll().await.unwrap().undone, 1);
-    assert_eq!(hashes(&indexer, &world).await, [kept.clone()]);
+    assert_eq!(hashes(&indexer, &world).await, std::slice::from_ref(&kept));
     let all: Journal<IndexedPayment> = Journal::new(Arc::new(world.store.clone()));
     let rows = all.scan_all(None, 10).await.unwrap();
     assert_eq!(rows.iter().filter(|row| row.record.undone).count(), 1);

@@ -96,6 +96,8 @@ async fn decide(
     if let (Ok(None), Ok(None), None, Pricing::Fixed(offers)) = (&read, &claim, not_good, &route.pricing) {
         return Ok(unpaid(&route, &parts, &url, offers));
     }
+    // Of whoever pays nothing yet.
+    let hints = if matches!(read, Ok(None)) { parts.headers.clone() } else { HeaderMap::new() };
     strip_request(&mut parts.headers);
     let view = || {
         // The price of a request must not depend on its payment.
@@ -110,6 +112,8 @@ async fn decide(
             return access::let_in(&route, request, inner).await;
         }
         Ok((None, None)) => {
+            let mut challenge = challenge;
+            route.shop.dialects.hear(&hints, &mut challenge);
             let status = StatusCode::PAYMENT_REQUIRED;
             let reply = challenge::encode(&route.shop.dialects, status, &challenge, not_good);
             return Err(reply.with_bad_token(not_good));
@@ -135,7 +139,7 @@ async fn decide(
         id,
         valid_until,
         prints,
-        is_repeatable: parts.method.is_safe(),
+        is_for_pass: false,
         parts,
         body,
         is_contested: false,

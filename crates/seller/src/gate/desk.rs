@@ -32,7 +32,9 @@ impl Desk {
         let needs_allowance = refusal.reason.code() == "permit2_allowance_required";
         let status =
             if needs_allowance { StatusCode::PRECONDITION_FAILED } else { StatusCode::PAYMENT_REQUIRED };
-        self.again(status, refusal.reason.code(), refusal.message.as_deref())
+        let dialect = self.route.shop.dialects.by_id(&self.dialect);
+        let code = dialect.map_or_else(|| refusal.reason.code(), |dialect| dialect.reason(&refusal.reason));
+        self.again(status, code, refusal.message.as_deref())
     }
 
     /// The challenge again, under any status.

@@ -1,5 +1,8 @@
 //! Header fields that must not pass: payments inward, receipts of strangers outward, and what belongs to one hop.
 
+use std::sync::LazyLock;
+
+use groat_wire::pass::PASS_HEADER_NAME;
 use groat_wire::{COMPANION_HEADERS, PAYMENT_HEADERS, RESPONSE_HEADERS};
 use http::header::{CACHE_CONTROL, CONNECTION, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -69,7 +72,14 @@ fn strip_hop(headers: &mut HeaderMap) {
 
 /// Answers differ by who pays, so caches must tell them apart (threat row G18).
 pub(crate) fn vary(headers: &mut HeaderMap) {
-    headers.append(VARY, HeaderValue::from_static("PAYMENT-SIGNATURE, X-PAYMENT, Authorization"));
+    static FIELDS: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
+        let hints = ["want-pay", PASS_HEADER_NAME, "authorization"];
+        let names: Vec<&str> = PAYMENT_HEADERS.iter().copied().chain(hints).collect();
+        HeaderValue::try_from(names.join(", ")).ok()
+    });
+    if let Some(fields) = &*FIELDS {
+        headers.append(VARY, fields.clone());
+    }
 }
 
 /// A paid answer belongs to one buyer: `private` is added, and what says otherwise is taken away.

@@ -64,7 +64,7 @@ pub(crate) async fn buy_pass(
         prints,
         parts,
         body,
-        is_repeatable: true,
+        is_for_pass: true,
         is_contested: false,
     };
     Ok((let_in(order, nothing()).await?, id))

@@ -39,8 +39,8 @@ pub(crate) struct Order {
     /// The request with payments and tricks taken off, and its body.
     pub(crate) parts: Parts,
     pub(crate) body: Bytes,
-    /// Whether a run that was cut off can be repeated: the method is safe, or nothing stands behind it.
-    pub(crate) is_repeatable: bool,
+    /// Whether its answer is a pass: nothing stands behind it.
+    pub(crate) is_for_pass: bool,
     /// Whether something else is at work on an earlier payment that its proof stands for.
     pub(crate) is_contested: bool,
 }
@@ -165,12 +165,16 @@ impl Work {
         let (mut kept, mut refused) = (None, None);
         let failure = loop {
             match self.find().await? {
-                Some(held) if self.is_for_us(held.sale()) || self.is_left(held.sale()).await => {
+                Some(held) if self.is_for_us(held.sale()) || self.is_left_over(held.sale()).await => {
                     match self.fits(held.sale()).await {
                         Ok(()) => return self.adopt(held).await,
                         Err(Failure::Refused(refusal)) => refused = refused.or(Some(refusal)),
                         Err(fault) => break fault,
                     }
+                }
+                // A run with side effects was cut off: it may have come to something.
+                Some(held) if has_begun(held.sale()) && self.is_free(held.sale()).await => {
+                    refused = Some(Reason::PaymentAlreadyUsed.into());
                 }
                 Some(held)
                     if !matches!(held.sale().state, SaleState::Done { .. } | SaleState::Withheld { .. }) =>
@@ -235,8 +239,18 @@ impl Work {
     /// Whether a payment that was given back is good for this request: it was looked at for another, which may have asked
     /// for less, or shown that it is the payer's.
     async fn fits(&self, sale: &Sale) -> Result<(), Failure> {
+        if self.is_same(sale) {
+            return Ok(());
+        }
         match sale.state {
-            SaleState::Paid { started: false, .. } if !self.is_same(sale) => self.till().settle_again().await,
+            SaleState::Paid { .. } => self.till().settle_again().await,
+            // Held for something else, perhaps of another price, and perhaps taken for it.
+            SaleState::Released | SaleState::Held { started: false } => match self.till().verify().await {
+                Err(Failure::Refused(refusal)) if refusal.reason == Reason::NonceAlreadyUsed => {
+                    self.till().settle_again().await
+                }
+                verified => verified.map(|_| ()),
+            },
             _ => Ok(()),
         }
     }
@@ -250,10 +264,13 @@ impl Work {
         }
     }
 
-    /// Whether it was held for something that never began, by somebody who is gone.
-    async fn is_left(&self, sale: &Sale) -> bool {
-        let is_held = matches!(sale.state, SaleState::Held { started: false });
-        is_held && presence::is_free(&self.order.desk.route.shop, sale).await.unwrap_or_default()
+    /// Whether it was left by somebody who is gone, and may be done anew or for something else.
+    async fn is_left_over(&self, sale: &Sale) -> bool {
+        is_repeatable(sale) && self.is_free(sale).await
+    }
+
+    async fn is_free(&self, sale: &Sale) -> bool {
+        presence::is_free(&self.order.desk.route.shop, sale).await.unwrap_or_default()
     }
 
     fn is_same(&self, sale: &Sale) -> bool {
@@ -307,9 +324,7 @@ impl Work {
         match &sale.state {
             SaleState::Released => Ok(held),
             // Nothing has come of it yet, and it may be for this as well as for something else.
-            SaleState::Paid { started: false, .. } | SaleState::Held { started: false }
-                if self.paid_before && !same =>
-            {
+            SaleState::Paid { .. } | SaleState::Held { started: false } if self.paid_before && !same => {
                 let Prints { payment, request } = self.order.prints.clone();
                 let holder = desk.route.shop.name();
                 self.apply(held, SaleEvent::Hold { payment, request, holder, deal: self.order.deal() }).await
@@ -344,7 +359,8 @@ impl Work {
     }
 
     async fn step(&mut self, held: Held) -> Step {
-        let safe = self.order.is_repeatable;
+        // What was cut off can be repeated when the method is safe, or when nothing stands behind it.
+        let safe = self.order.is_for_pass || self.order.parts.method.is_safe();
         match &held.sale().state {
             SaleState::Released => {
                 let Prints { payment, request } = self.order.prints.clone();
@@ -471,7 +487,8 @@ impl Work {
     /// What must be known to settle without the buyer, on a route that hands out before the money is in.
     fn owed(&self) -> Option<Box<Owed>> {
         let Order { desk, payment, offer, .. } = &self.order;
-        let is_lending = desk.route.settle == Settle::Async && !self.paid_before;
+        // A pass is given for money that is there.
+        let is_lending = desk.route.settle == Settle::Async && !self.paid_before && !self.order.is_for_pass;
         let owed = || Owed { payment: payment.clone(), offer: offer.clone(), payer: self.payer.clone() };
         is_lending.then(|| Box::new(owed()))
     }
@@ -707,4 +724,19 @@ fn is_under_way(failure: &Failure) -> bool {
 fn is_of_one(reason: &Reason) -> bool {
     use Reason::{AmountMismatch, InvalidSignature, NonceAlreadyUsed, RecipientMismatch};
     matches!(reason, RecipientMismatch | AmountMismatch | NonceAlreadyUsed | InvalidSignature)
+}
+
+/// Whether nothing is lost when what was left is done anew, or for something else: it never began, or changes nothing.
+fn is_repeatable(sale: &Sale) -> bool {
+    match sale.state {
+        SaleState::Held { started: false } => true,
+        SaleState::Paid { started: true, .. } => {
+            ["GET ", "HEAD "].iter().any(|safe| sale.route.starts_with(safe))
+        }
+        _ => false,
+    }
+}
+
+fn has_begun(sale: &Sale) -> bool {
+    matches!(sale.state, SaleState::Paid { started: true, .. })
 }

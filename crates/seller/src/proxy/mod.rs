@@ -89,6 +89,10 @@ impl Gateway {
             }
             route = rule.asks.iter().cloned().fold(route, RouteBuilder::ask);
             let layer = route.build().map_err(at)?;
+            // Whoever gets an answer before its money is in must be able to ask what became of it.
+            if rule.settle == crate::route::Settle::Async {
+                service.get_or_insert_with(|| PaymentService::new(pay));
+            }
             if layer.route().sells_passes() {
                 let known = service.take().unwrap_or_else(|| PaymentService::new(pay));
                 service = Some(known.route(&rule.path, &layer)?);

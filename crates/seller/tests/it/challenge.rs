@@ -20,7 +20,7 @@ async fn an_unpaid_request_gets_a_challenge_and_touches_nothing() {
         assert_eq!(seen.status, StatusCode::PAYMENT_REQUIRED);
         assert!(seen.has_challenge());
         assert_eq!(seen.header("cache-control"), "no-store");
-        assert!(seen.header("vary").contains("PAYMENT-SIGNATURE"));
+        assert!(seen.header("vary").contains("payment-signature"));
         assert_eq!(seen.error(), "Payment required");
     }
     assert_eq!((world.hits(), world.sales(), world.fake.verifies()), (0, 0, 0));

@@ -22,7 +22,7 @@ async fn a_paid_request_runs_the_handler_and_is_settled() {
     assert!(receipt.is_settled());
     assert_eq!(receipt.transaction.as_deref(), Some("0xpaid"));
     assert_eq!(seen.header("cache-control"), "private");
-    assert!(seen.header("vary").contains("PAYMENT-SIGNATURE"));
+    assert!(seen.header("vary").contains("payment-signature"));
     assert_eq!((world.hits(), world.fake.verifies(), world.fake.settles()), (1, 1, 1));
     assert!(matches!(world.sale("n").await.state, SaleState::Done { .. }));
 }
