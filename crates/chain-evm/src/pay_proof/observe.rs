@@ -50,7 +50,7 @@ impl Observer for PayProofEvm {
         }
         let event = settled(&receipt.logs, contract, shown.claim("sub"), payer, offer).map_err(refuse)?;
         if shown.expires.is_some_and(|expires| event.timestamp > alloy_primitives::U256::from(expires.0)) {
-            return Err(refuse("expired"));
+            return Err(refuse("not_settled"));
         }
         let (key, valid_until) = self.key(payment, offer)?;
         Ok(Seen {
@@ -99,10 +99,11 @@ fn settled(
     for event in events {
         let symbol = offer.currency.as_ref().map(|currency| currency.symbol.as_str());
         let problem = match () {
+            // Whatever somebody else has paid is none of this proof's.
+            () if event.buyer != payer => continue,
             () if Some(event.seller) != account::parse(&offer.pay_to) => "wrong_seller",
             () if event.amount != offer.amount.as_u256() => "amount_mismatch",
-            () if Some(event.currency.as_str()) != symbol => "amount_mismatch",
-            () if event.buyer != payer => "claims_mismatch",
+            () if Some(event.currency.as_str()) != symbol => "claims_mismatch",
             () => return Ok(event),
         };
         wrong = wrong.or(Some(problem));
@@ -117,11 +118,14 @@ async fn signer(chain: &Chain, shown: &Shown) -> Result<Address, Failure> {
     };
     match verify(&shown.proof(chain.chain_id())) {
         Ok(Signer::Account(account)) => Ok(account),
-        Ok(Signer::AskChain(question)) if question.deploy.is_some() => {
-            Err(bad("a wallet that does not exist yet cannot have paid: deploy it first".to_owned()))
-        }
         Ok(Signer::AskChain(question)) => match accepts(chain, &question).await? {
             true => Ok(question.account),
+            // Nobody deploys it for a proof.
+            false if question.deploy.is_some() => {
+                Err(bad("the contract in `iss` does not exist, or does not \
+                accept the signature: a wallet that has paid is there already"
+                    .to_owned()))
+            }
             false => Err(bad("the contract in `iss` does not accept the signature".to_owned())),
         },
         Err(error) => Err(bad(error.to_string())),
@@ -194,8 +198,8 @@ mod tests {
             (PaymentSettled { seller: BUYER, ..event() }, "wrong_seller"),
             (PaymentSettled { amount: U256::from(9_999), ..event() }, "amount_mismatch"),
             (PaymentSettled { amount: U256::from(10_001), ..event() }, "amount_mismatch"),
-            (PaymentSettled { currency: "USDT".into(), ..event() }, "amount_mismatch"),
-            (PaymentSettled { buyer: SELLER, ..event() }, "claims_mismatch"),
+            (PaymentSettled { currency: "USDT".into(), ..event() }, "claims_mismatch"),
+            (PaymentSettled { buyer: SELLER, ..event() }, "not_settled"),
         ];
         for (event, code) in wrong {
             assert_eq!(judged(&[log(CONTRACT, &event)]), Err(code));

@@ -28,5 +28,6 @@ mod tokens;
 mod verdicts;
 mod wallets;
 mod want_pay;
+mod want_pay_seller;
 mod webhooks;
 mod world;

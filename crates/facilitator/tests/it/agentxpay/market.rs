@@ -17,7 +17,7 @@ use groat_core::{Amount, Confirmations, Network, Terms, Timestamp};
 use groat_devchain::agentxpay::{AGENT_WALLET_FACTORY, PAYMENT_MANAGER, SERVICE_REGISTRY};
 use groat_devchain::{ChainClock, Config, DevChain, Mining};
 use groat_facilitator::{Engine, EngineOptions};
-use groat_seller::{Limits, Pay};
+use groat_seller::{Limits, Pay, PayLayer};
 use groat_store::MemoryStore;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -58,7 +58,7 @@ const GAS_PRICE: u128 = 2_000_000_000;
 /// Somebody with a key and coins.
 #[derive(Clone)]
 pub(crate) struct Account {
-    key: SecretKey,
+    pub(crate) key: SecretKey,
     pub(crate) address: Address,
 }
 
@@ -69,7 +69,7 @@ impl Account {
     }
 
     /// `r`, `s`, and 27 or 28.
-    fn sign(&self, digest: B256) -> [u8; 65] {
+    pub(crate) fn sign(&self, digest: B256) -> [u8; 65] {
         let message = Message::from_digest(digest.0);
         let (recovery, bytes) = SECP256K1.sign_ecdsa_recoverable(message, &self.key).serialize_compact();
         let mut signature = [0; 65];
@@ -196,11 +196,16 @@ impl Market {
             .confirmations(confirmations)
             .build()
             .unwrap();
+        self.serve(routes.map(|(path, terms)| (path, pay.route().ask(terms).build().unwrap())))
+    }
+
+    /// Our handlers behind these prices.
+    pub(crate) fn serve<const N: usize>(&self, routes: [(&str, PayLayer); N]) -> Shop {
         let mut app = Router::new();
-        for (path, terms) in routes {
+        for (path, layer) in routes {
             let handlers = self.handlers.clone();
             let handler = move |request: Request<Body>| handle(handlers.clone(), request);
-            app = app.route(path, any(handler).layer(pay.route().ask(terms).build().unwrap()));
+            app = app.route(path, any(handler).layer(layer));
         }
         Shop { app }
     }

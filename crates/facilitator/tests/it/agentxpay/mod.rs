@@ -2,7 +2,7 @@
 
 mod binding;
 mod credits;
-mod market;
+pub(crate) mod market;
 mod once;
 mod pending;
 mod what_pays;

@@ -1,0 +1,5 @@
+//! x402-pay/1 from its specification: contract, engine and gate together, and the wallet of a buyer.
+
+mod bazaar;
+mod events;
+mod signers;
