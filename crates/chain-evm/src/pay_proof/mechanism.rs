@@ -17,6 +17,8 @@ use crate::{Chain, account, assets};
 
 /// The scheme.
 pub(crate) const SCHEME: &str = "x402-pay";
+/// A request can be paid until it expires; a proof may come so much later.
+pub(super) const PROOF_GRACE_S: u64 = 300;
 /// The one dialect that can say it.
 const DIALECT: DialectId = DialectId::new("want-pay");
 
@@ -162,7 +164,12 @@ impl Mechanism for PayProofEvm {
             return Err(Reason::InvalidPayload);
         }
         let parts: [&[u8]; 2] = [seller.as_slice(), id.as_bytes()];
-        Ok((PaymentKey::new(KeyKind::Request, &offer.network, &parts), Timestamp(shown.second("exp"))))
+        // As long as any proof of it may be shown, which can be longer than this one.
+        let valid_until = match shown.expires {
+            Some(expires) => expires.plus(PROOF_GRACE_S),
+            None => Timestamp(shown.second("exp")),
+        };
+        Ok((PaymentKey::new(KeyKind::Request, &offer.network, &parts), valid_until))
     }
 
     fn same_account(&self, one: &str, other: &str) -> bool {

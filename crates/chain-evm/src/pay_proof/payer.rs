@@ -14,9 +14,11 @@ use groat_core::{Failure, Fault, Offer, Payment, Receipt};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::mechanism::{PayProofEvm, decimal, find};
+use super::mechanism::{PROOF_GRACE_S, PayProofEvm, decimal, find};
 use crate::assets::Transfer;
-use crate::{account, by_hash};
+use crate::exact::abi::Eip3009;
+use crate::rpc::Call;
+use crate::{Chain, account, by_hash};
 
 sol! {
     struct Request {
@@ -48,6 +50,9 @@ sol! {
 
 /// Gas of the call; the authorization is not on the chain yet when it would be estimated.
 const GAS: u64 = 250_000;
+
+/// How far ahead a request may expire.
+const LIFETIME_S_MAX: u64 = 3_600;
 
 /// What a request says beyond its offer.
 struct Asked<'o> {
@@ -83,6 +88,10 @@ impl Payer for PayProofEvm {
         if asked.expires <= request.now.0 {
             return Err(unpayable("the request has expired: ask again".to_owned()));
         }
+        if asked.expires > request.now.plus(LIFETIME_S_MAX).0 {
+            // No proof could be good for so long, so the money would buy nothing.
+            return Err(unpayable("the request is good for more than an hour, which none may be".to_owned()));
+        }
         let network = &offer.network;
         let contract = self.contract(network).ok_or_else(|| {
             unpayable(format!(
@@ -103,6 +112,9 @@ impl Payer for PayProofEvm {
             known.ok_or_else(|| unpayable(format!("{} cannot be paid by authorization", offer.asset)))?;
         if asked.currency != known.symbol {
             return Err(unpayable(format!("{} is not {}", known.symbol, asked.currency)));
+        }
+        if offer.currency.as_ref().is_some_and(|told| told.decimals != known.decimals) {
+            return Err(unpayable(format!("{} has {} decimals", known.symbol, known.decimals)));
         }
         let from = account::parse(&signer.account())
             .ok_or_else(|| unpayable("the signer is not an EVM account".to_owned()))?;
@@ -152,7 +164,8 @@ impl Payer for PayProofEvm {
             "chain": asked.chain,
             "tx": hash,
             "iat": request.now.0,
-            "exp": asked.expires,
+            // A payment in the last block is shown after it.
+            "exp": asked.expires.saturating_add(PROOF_GRACE_S).min(request.now.plus(LIFETIME_S_MAX).0),
             "nonce": asked.nonce,
         });
         let signing_input = format!(
@@ -178,6 +191,7 @@ impl Payer for PayProofEvm {
                 "signature": signature,
                 "claims": claims,
                 "expires": asked.expires,
+                "authorization": { "token": known.asset, "from": from, "nonce": authorization.nonce },
                 "hash": hash,
                 "raw": raw,
             }),
@@ -190,8 +204,34 @@ impl Payer for PayProofEvm {
     async fn publish(&self, payment: &Payment) -> Result<Option<Receipt>, Failure> {
         let chain = self.chain(&payment.network);
         let chain = chain.ok_or_else(|| Fault::unavailable("chain", "no node is set for this payment"))?;
-        by_hash::publish(chain, payment).await
+        match by_hash::publish(chain, payment).await {
+            // Anybody may have brought the authorization to the contract before us, or may still.
+            Err(Failure::Refused(refusal)) if !is_dead(chain, payment).await? => {
+                Err(Fault::Pending { transaction: refusal.transaction }.into())
+            }
+            outcome => outcome,
+        }
     }
+}
+
+/// Whether what was signed can move nothing any more: its time is over on chain, and it has not been used.
+async fn is_dead(chain: &Chain, payment: &Payment) -> Result<bool, Failure> {
+    let text = |key: &str| payment.proof["authorization"].get(key).and_then(Value::as_str);
+    let expires = payment.proof.get("expires").and_then(Value::as_u64);
+    let (Some(token), Some(authorizer), Some(nonce), Some(expires)) = (
+        text("token").and_then(account::parse),
+        text("from").and_then(account::parse),
+        text("nonce").and_then(by_hash::parse_hash),
+        expires,
+    ) else {
+        return Ok(false);
+    };
+    if chain.rpc().head().await?.timestamp.to::<u64>() <= expires {
+        return Ok(false);
+    }
+    let input = Eip3009::authorizationStateCall { authorizer, nonce }.abi_encode().into();
+    let call = Call { from: None, to: token, input, gas: None, price: None };
+    Ok(chain.rpc().call(&call).await?.is_ok_and(|used| used.as_ref() == [0; 32]))
 }
 
 /// What the contract may take; the nonce is that of the contract's `authorizationNonce`.
