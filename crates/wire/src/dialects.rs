@@ -134,11 +134,19 @@ impl Dialects {
 
     /// Reads the payment of a request. More than one is ambiguous, whatever they are (threat row H07).
     pub fn read_payment(&self, headers: &HeaderMap) -> Result<Option<Payment>, WireError> {
-        let fields = PAYMENT_HEADERS.iter().map(|name| headers.get_all(*name).iter().count());
-        if fields.sum::<usize>() > 1 {
-            return Err(WireError::Ambiguous);
+        let counts = PAYMENT_HEADERS.iter().map(|name| headers.get_all(*name).iter().count());
+        let (fields, names) =
+            counts.fold((0, 0), |(fields, names), count| (fields + count, names + count.min(1)));
+        match (fields, names) {
+            (0 | 1, _) => self.first(|dialect| dialect.read_payment(headers)),
+            // One field that stands there twice: its dialect may have a word of its own for that.
+            (_, 1) => Err(self
+                .first(|dialect| dialect.read_payment(headers))
+                .err()
+                .filter(|error| error.code() != Reason::InvalidPayload.code())
+                .unwrap_or(WireError::Ambiguous)),
+            _ => Err(WireError::Ambiguous),
         }
-        self.first(|dialect| dialect.read_payment(headers))
     }
 
     /// The offer that the payment accepts, under the rules of its dialect.

@@ -23,10 +23,10 @@ pub fn read(headers: &HeaderMap) -> Result<Option<&str>, WireError> {
     let mut values = headers.get_all(PAY).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(WireError::Ambiguous);
+        return Err(wrong("stands there twice"));
     }
     if value.len() > SIZE_BYTES_MAX {
-        return Err(WireError::TooLarge { place: PLACE, size_bytes_max: SIZE_BYTES_MAX });
+        return Err(too_large());
     }
     parse(value.to_str().map_err(|_| wrong("not ASCII"))?).map(Some)
 }
@@ -34,7 +34,7 @@ pub fn read(headers: &HeaderMap) -> Result<Option<&str>, WireError> {
 /// The token of a field's value.
 pub fn parse(value: &str) -> Result<&str, WireError> {
     if value.len() > SIZE_BYTES_MAX {
-        return Err(WireError::TooLarge { place: PLACE, size_bytes_max: SIZE_BYTES_MAX });
+        return Err(too_large());
     }
     let (name, token, mut rest) = member(trim(value))?;
     if name != "proof" || !is_token(token) {
@@ -46,7 +46,7 @@ pub fn parse(value: &str) -> Result<&str, WireError> {
             .ok_or_else(|| wrong("members are parted by a comma or a semicolon"))?;
         let (name, _, after) = member(trim(next))?;
         if name == "proof" {
-            return Err(WireError::Ambiguous);
+            return Err(wrong("holds two proofs"));
         }
         rest = after;
     }
@@ -101,6 +101,11 @@ fn is_token(text: &str) -> bool {
         !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
     };
     text.split('.').count() == 3 && text.split('.').all(part)
+}
+
+/// To this profile that is one more proof that cannot be read.
+fn too_large() -> WireError {
+    WireError::malformed(PLACE, format!("is larger than {SIZE_BYTES_MAX} bytes"))
 }
 
 fn wrong(problem: &str) -> WireError {

@@ -1,6 +1,7 @@
 //! x402-pay/1 from its specification: contract, engine and gate together, and the wallet of a buyer.
 
 mod bazaar;
+mod binding;
 mod buyer;
 mod events;
 mod signers;
