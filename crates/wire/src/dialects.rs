@@ -170,6 +170,11 @@ impl Dialects {
             .write_payment(payment, headers)
     }
 
+    /// How the dialect of a payment names a reason.
+    pub fn reason<'r>(&self, id: &DialectId, reason: &'r Reason) -> &'r str {
+        self.by_id(id).map_or(reason.code(), |dialect| dialect.reason(reason))
+    }
+
     /// The payment together with the request that it came with.
     pub fn bind(&self, payment: Payment, asked: &Asked<'_>) -> Payment {
         match self.by_id(&payment.dialect) {

@@ -120,6 +120,11 @@ pub trait Dialect: Send + Sync {
         &[]
     }
 
+    /// How this dialect names a reason.
+    fn reason<'r>(&self, reason: &'r Reason) -> &'r str {
+        reason.code()
+    }
+
     /// Whether every 402 of these offers is another: then it is made for a [`Moment`](groat_core::offer::Moment).
     fn is_momentary(&self, offers: &[Offer]) -> bool {
         let _ = offers;
@@ -129,11 +134,6 @@ pub trait Dialect: Send + Sync {
     /// Heeds what a request says of the ways that its sender can pay. A hint, never a promise.
     fn hear(&self, headers: &HeaderMap, challenge: &mut Challenge) {
         let _ = (headers, challenge);
-    }
-
-    /// The code of a refusal, as this dialect has it.
-    fn reason<'r>(&self, reason: &'r Reason) -> &'r str {
-        reason.code()
     }
 
     /// Adds this dialect's half of a 402.

@@ -32,8 +32,7 @@ impl Desk {
         let needs_allowance = refusal.reason.code() == "permit2_allowance_required";
         let status =
             if needs_allowance { StatusCode::PRECONDITION_FAILED } else { StatusCode::PAYMENT_REQUIRED };
-        let dialect = self.route.shop.dialects.by_id(&self.dialect);
-        let code = dialect.map_or_else(|| refusal.reason.code(), |dialect| dialect.reason(&refusal.reason));
+        let code = self.route.shop.dialects.reason(&self.dialect, &refusal.reason);
         self.again(status, code, refusal.message.as_deref())
     }
 

@@ -126,13 +126,6 @@ impl Dialect for WantPay {
         &[WANT_PAY]
     }
 
-    fn reason<'r>(&self, reason: &'r Reason) -> &'r str {
-        match reason {
-            Reason::PaymentAlreadyUsed | Reason::NonceAlreadyUsed => Code::AlreadyUsed.as_str(),
-            other => other.code(),
-        }
-    }
-
     fn is_momentary(&self, offers: &[Offer]) -> bool {
         self.seller.is_some() && offers.iter().any(|offer| offer.scheme == SCHEME)
     }
@@ -261,6 +254,13 @@ impl Dialect for WantPay {
             };
         }
         Err(code(problem))
+    }
+
+    fn reason<'r>(&self, reason: &'r Reason) -> &'r str {
+        match reason {
+            Reason::PaymentAlreadyUsed | Reason::NonceAlreadyUsed => Code::AlreadyUsed.as_str(),
+            reason => reason.code(),
+        }
     }
 
     fn write_receipt(&self, _receipt: &Receipt, _headers: &mut HeaderMap) {}

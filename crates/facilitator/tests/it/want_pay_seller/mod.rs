@@ -4,4 +4,5 @@ mod bazaar;
 mod binding;
 mod buyer;
 mod events;
+mod once;
 mod signers;
