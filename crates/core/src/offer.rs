@@ -149,6 +149,8 @@ pub struct Moment {
     pub random: [u8; 16],
     /// The method of the request.
     pub method: String,
+    /// Which of the offers that are made anew each time suits the buyer best, counted from 0 in the seller's order.
+    pub preferred: usize,
 }
 
 /// The 402: what is sold and how it may be paid.

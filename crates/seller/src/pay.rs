@@ -60,7 +60,7 @@ impl Shop {
         // Without randomness there is no request that nobody can guess, so there is none.
         getrandom::fill(&mut random).ok()?;
         let method = crate::gate::bought_as(method).to_string();
-        Some(Moment { now: self.now(), random, method })
+        Some(Moment { now: self.now(), random, method, preferred: 0 })
     }
 
     /// This gate among those that share its book.

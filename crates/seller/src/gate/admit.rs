@@ -96,15 +96,15 @@ async fn decide(
     if let (Ok(None), Ok(None), None, Pricing::Fixed(offers)) = (&read, &claim, not_good, &route.pricing) {
         return Ok(unpaid(&route, &parts, &url, offers));
     }
-    // Of whoever pays nothing yet.
-    let hints = if matches!(read, Ok(None)) { parts.headers.clone() } else { HeaderMap::new() };
+    let told = headers::companions(&parts.headers);
     strip_request(&mut parts.headers);
     let view = || {
         // The price of a request must not depend on its payment.
         RequestView::new(parts.method.clone(), parts.uri.clone(), url.clone(), parts.headers.clone())
     };
     let offers = route.offers(view).await.map_err(no_price)?.into_owned();
-    let challenge = route.challenge(&parts.method, &url, offers);
+    let mut challenge = route.challenge(&parts.method, &url, offers);
+    route.shop.dialects.hear(&told, &mut challenge);
     let payment = match read.and_then(|payment| Ok((payment, claim?))) {
         Ok((Some(payment), _)) => payment,
         Ok((None, Some(claim))) => {
@@ -112,8 +112,6 @@ async fn decide(
             return access::let_in(&route, request, inner).await;
         }
         Ok((None, None)) => {
-            let mut challenge = challenge;
-            route.shop.dialects.hear(&hints, &mut challenge);
             let status = StatusCode::PAYMENT_REQUIRED;
             let reply = challenge::encode(&route.shop.dialects, status, &challenge, not_good);
             return Err(reply.with_bad_token(not_good));

@@ -37,6 +37,17 @@ const HOP_BY_HOP: &[&str] = &[
 /// Fields by which a server behind us could pretend to be the cashier (threat row G16).
 const OWN: &[&str] = &["settlement-overrides", "extension-responses"];
 
+/// What a client says beside its payment, such as how it can pay.
+pub(crate) fn companions(headers: &HeaderMap) -> HeaderMap {
+    let mut told = HeaderMap::new();
+    for name in COMPANION_HEADERS.iter() {
+        headers.get_all(*name).iter().for_each(|value| {
+            told.append(*name, value.clone());
+        });
+    }
+    told
+}
+
 /// Takes payments, tricks and forged gate fields off a request, so that nobody behind us logs or obeys them.
 pub(crate) fn strip_request(headers: &mut HeaderMap) {
     let spoken = PAYMENT_HEADERS.iter().chain(COMPANION_HEADERS.iter()).chain(RESPONSE_HEADERS.iter());

@@ -6,14 +6,15 @@
 use groat_core::offer::Currency;
 use groat_core::payment::DialectId;
 use groat_core::{Challenge, Offer, Payment, Reason, Receipt, Resource};
-use http::HeaderMap;
+use http::header::VARY;
+use http::{HeaderMap, HeaderValue};
 use serde_json::{Map, Value, json};
 
 use super::decimal::Decimal;
 use super::id::{RequestId, RequestKey, RequestTerms};
 use super::negotiation::{Method, WantPay as Wishes};
 use super::proof::{Place, Proof, Strictness};
-use super::request::{LIFETIME_S, More, PaymentRequest};
+use super::request::{ALTERNATIVES_MAX, LIFETIME_S, More, PaymentRequest, TEXT_CHARS_MAX};
 use super::{Code, PROOF_GRACE_S, chain_name, pay_header};
 use crate::{Asked, ChallengeParts, Dialect, WireError};
 
@@ -49,10 +50,15 @@ impl WantPay {
 
 impl Seller {
     /// The request for one offer at this moment.
-    fn request(&self, challenge: &Challenge, offer: &Offer, id: &RequestId) -> Option<PaymentRequest> {
+    fn request(
+        &self,
+        challenge: &Challenge,
+        offer: &Offer,
+        id: &RequestId,
+        description: Option<String>,
+    ) -> Option<PaymentRequest> {
         let currency = offer.currency.as_ref()?;
         let moment = challenge.moment.as_ref()?;
-        let description = Some(challenge.resource.description.clone()).filter(|text| !text.is_empty());
         Some(PaymentRequest {
             id: id.to_string(),
             amount: Decimal::from_units(offer.amount, currency.decimals),
@@ -61,7 +67,7 @@ impl Seller {
             facilitator: self.facilitator.clone(),
             seller: offer.pay_to.clone(),
             expires: id.expires(),
-            description: description.map(|text| text.chars().take(256).collect()),
+            description,
             metadata: None,
             nonce: id.nonce(),
             more: More {
@@ -76,17 +82,25 @@ impl Seller {
         })
     }
 
-    fn requests(&self, challenge: &Challenge) -> Vec<PaymentRequest> {
+    /// One request for each offer; first that for the offer which suits the buyer best. Where the body describes the resource
+    /// already, if only by nothing, that is the description, because the hash covers what stands there.
+    fn requests(&self, challenge: &Challenge, is_described: bool) -> Vec<PaymentRequest> {
         let Some(moment) = &challenge.moment else { return Vec::new() };
+        let told = &challenge.resource.description;
+        let description: Option<String> =
+            (is_described || !told.is_empty()).then(|| told.chars().take(TEXT_CHARS_MAX).collect());
         let expires = moment.now.plus(LIFETIME_S);
         let request = |(index, offer): (usize, &Offer)| {
             // Each its own number.
             let mut random = moment.random;
             random[15] ^= index as u8;
             let id = self.key.issue(&terms(challenge, offer), expires, random);
-            self.request(challenge, offer, &id).filter(|request| request.check().is_ok())
+            let request = self.request(challenge, offer, &id, description.clone())?;
+            request.check().is_ok().then_some((index != moment.preferred, request))
         };
-        own(challenge).enumerate().filter_map(request).collect()
+        let mut requests: Vec<_> = own(challenge).enumerate().filter_map(request).collect();
+        requests.sort_by_key(|(is_other, _)| *is_other);
+        requests.into_iter().map(|(_, request)| request).take(1 + ALTERNATIVES_MAX).collect()
     }
 }
 
@@ -130,35 +144,32 @@ impl Dialect for WantPay {
         self.seller.is_some() && offers.iter().any(|offer| offer.scheme == SCHEME)
     }
 
-    /// What the buyer can pay with comes first. Nothing of it is a promise.
+    /// What the buyer can pay with is asked for; the list stays as it is. Nothing of it is a promise.
     fn hear(&self, headers: &HeaderMap, challenge: &mut Challenge) {
         let Ok(Some(wishes)) = Wishes::read(headers) else { return };
-        let (ours, others): (Vec<Offer>, Vec<Offer>) =
-            std::mem::take(&mut challenge.offers).into_iter().partition(|offer| offer.scheme == SCHEME);
-        let methods: Vec<Method> = ours.iter().filter_map(method).collect();
-        let mut ours = ours;
-        match wishes.choose(&methods) {
-            Some(index) if index < ours.len() => ours[..=index].rotate_right(1),
-            _ if ours.is_empty() => {}
-            _ => challenge.error = Code::NoCompatibleMethod.as_str().to_owned(),
+        let (places, methods): (Vec<usize>, Vec<Method>) =
+            own(challenge).enumerate().filter_map(|(place, offer)| Some((place, method(offer)?))).unzip();
+        let chosen = wishes.choose(&methods).and_then(|index| places.get(index).copied());
+        match (chosen, &mut challenge.moment) {
+            (Some(place), Some(moment)) => moment.preferred = place,
+            (None, _) if !methods.is_empty() => {
+                challenge.error = Code::NoCompatibleMethod.as_str().to_owned();
+            }
+            _ => {}
         }
-        challenge.offers = others.into_iter().chain(ours).collect();
     }
 
     fn write_challenge(&self, challenge: &Challenge, out: &mut ChallengeParts) {
         let Some(seller) = &self.seller else { return };
-        let mut requests = seller.requests(challenge);
+        let mut requests = seller.requests(challenge, out.body.contains_key("description"));
         if requests.is_empty() {
             return;
         }
         Wishes::of(own(challenge).filter_map(method)).write(&mut out.headers);
         let mut first = requests.remove(0);
         first.more.alternatives = requests;
-        // The body has one description for all dialects, perhaps an empty one, and the hash is of what stands there.
-        if out.body.contains_key("description") {
-            first.description.get_or_insert_default();
-        }
         out.body.extend(first.members());
+        out.headers.append(VARY, HeaderValue::from_static("Want-Pay"));
     }
 
     fn read_challenge(&self, _headers: &HeaderMap, body: &[u8]) -> Result<Option<Challenge>, WireError> {
@@ -245,7 +256,8 @@ impl Dialect for WantPay {
                     continue;
                 }
             };
-            let request = seller.request(challenge, offer, &id).ok_or_else(|| code(Code::UnknownRequest))?;
+            let request = seller.request(challenge, offer, &id, None);
+            let request = request.ok_or_else(|| code(Code::UnknownRequest))?;
             let url = &challenge.resource.url;
             let place = Place { origin: origin(url), method: &moment.method, url };
             return match proof.check(&request, &place, Strictness::Profile, moment.now) {

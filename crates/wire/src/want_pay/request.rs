@@ -27,8 +27,8 @@ pub const LIFETIME_S_MAX: u64 = 3_600;
 pub const LIFETIME_S: u64 = 300;
 /// More decimals than any token has.
 const DECIMALS_MAX: u8 = 36;
-const ALTERNATIVES_MAX: usize = 8;
-const TEXT_CHARS_MAX: usize = 256;
+pub(super) const ALTERNATIVES_MAX: usize = 8;
+pub(super) const TEXT_CHARS_MAX: usize = 256;
 const URL_BYTES_MAX: usize = 2_048;
 const PLACE: &str = "payment request";
 

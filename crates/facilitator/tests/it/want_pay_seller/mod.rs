@@ -4,5 +4,6 @@ mod bazaar;
 mod binding;
 mod buyer;
 mod events;
+mod negotiation;
 mod once;
 mod signers;
