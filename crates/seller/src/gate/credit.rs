@@ -1,20 +1,29 @@
 //! Payers who get their answer before their money is in, and how far each is trusted (settle mode `async`).
 //!
-//! What is lent lies in the sale (`Sale::owed`), so that a restart forgets nobody's debt; this is the memory of it. Whoever
+//! What is lent lies in the sale (`Sale::owed`), so that a restart forgets nobody's debt; this is the memory of it. It learns
+//! from the book what others left before it lends for the first time, and again whenever sales are looked after. Whoever
 //! once did not pay is not lent to again while this process lives.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use groat_core::books::Owed;
-use groat_core::{Amount, PaymentId};
+use groat_core::books::{Owed, SaleState};
+use groat_core::{Amount, Fault, PaymentId};
+use tokio::sync::OnceCell;
+
+use super::{Flights, Sales};
 
 /// Payers that are remembered for not having paid.
 const DEFAULTERS_MAX: usize = 100_000;
+/// Sales that are read at once.
+const PAGE: usize = 256;
 
 /// Everything that is lent now.
 #[derive(Default)]
-pub(crate) struct Credit(Mutex<Lent>);
+pub(crate) struct Credit {
+    lent: Mutex<Lent>,
+    learned: OnceCell<()>,
+}
 
 #[derive(Default)]
 struct Lent {
@@ -28,40 +37,70 @@ struct Loan {
     amount: Amount,
 }
 
+impl Loan {
+    fn of(owed: &Owed) -> Option<Self> {
+        let Owed { offer, payer, .. } = owed;
+        // A facilitator may repeat an account as its payer wrote it, and one debtor must not be many.
+        let payer = payer.as_deref()?.to_ascii_lowercase();
+        Some(Self { payer, asset: format!("{} {}", offer.network, offer.asset), amount: offer.amount })
+    }
+}
+
 impl Credit {
     fn lock(&self) -> MutexGuard<'_, Lent> {
         // Nothing panics while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether this payment may be waited for after its answer went out: everything that its payer owes in this asset stays
     /// within `amount_max`. The same payment is lent once.
     pub(crate) fn lend(&self, id: PaymentId, owed: &Owed, amount_max: Amount) -> bool {
-        let Some(payer) = &owed.payer else { return false };
+        let Some(loan) = Loan::of(owed) else { return false };
         let mut lent = self.lock();
-        if lent.defaulters.contains(payer) {
+        if lent.defaulters.contains(&loan.payer) {
             return false;
         }
-        let asset = format!("{} {}", owed.offer.network, owed.offer.asset);
-        let of_payer =
-            lent.open.iter().filter(|(of, loan)| **of != id && loan.payer == *payer && loan.asset == asset);
-        let mut total = of_payer.map(|(_, loan)| loan.amount);
-        let total = total.try_fold(owed.offer.amount, |sum, amount| sum.checked_add(amount));
+        let of_payer = lent
+            .open
+            .iter()
+            .filter(|(of, other)| **of != id && (&other.payer, &other.asset) == (&loan.payer, &loan.asset));
+        let mut others = of_payer.map(|(_, other)| other.amount);
+        let total = others.try_fold(loan.amount, |sum, amount| sum.checked_add(amount));
         if total.is_none_or(|total| total > amount_max) {
             return false;
         }
-        let loan = Loan { payer: payer.clone(), asset, amount: owed.offer.amount };
         lent.open.insert(id, loan);
         true
     }
 
-    /// A debt of an earlier life of this process.
+    /// Learns once what the book says of debts that are not of this process. Until that is done nobody is lent to.
+    pub(crate) async fn learn(&self, sales: &Sales, flights: &Flights) -> Result<(), Fault> {
+        let learn = || async {
+            let mut after: Option<String> = None;
+            loop {
+                let page = sales.open(after.as_deref(), PAGE).await?;
+                let Some(last) = page.last() else { return Ok(()) };
+                after = Some(last.sale().id.to_string());
+                for sale in page.iter().map(|held| held.sale()).filter(|sale| !flights.has(&sale.id)) {
+                    if let (SaleState::Served { .. }, Some(owed)) = (&sale.state, &sale.owed) {
+                        self.remember(sale.id, owed);
+                    }
+                }
+            }
+        };
+        self.learned.get_or_try_init(learn).await.map(|()| ())
+    }
+
+    /// A debt of an earlier life of this process, or of another gate on its book.
     pub(crate) fn remember(&self, id: PaymentId, owed: &Owed) {
-        if let Some(payer) = &owed.payer {
-            let asset = format!("{} {}", owed.offer.network, owed.offer.asset);
-            let loan = Loan { payer: payer.clone(), asset, amount: owed.offer.amount };
+        if let Some(loan) = Loan::of(owed) {
             self.lock().open.insert(id, loan);
         }
+    }
+
+    /// Forgets what others have been paid meanwhile: all but these.
+    pub(crate) fn keep(&self, is_open: impl Fn(&PaymentId) -> bool) {
+        self.lock().open.retain(|id, _| is_open(id));
     }
 
     /// The money is in.

@@ -39,7 +39,14 @@ pub(crate) async fn buy_pass(
             let message = "this is no order of a pass that is understood here";
             return Err(Reply::error(StatusCode::BAD_REQUEST, "invalid_order", message));
         }
-        Err(error) => return Err(unreadable(&route, &challenge, &error)),
+        Err(error) => {
+            let mut reply = unreadable(&route, &challenge, &error);
+            // It is a body, not a header field.
+            if reply.status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE {
+                reply.status = StatusCode::PAYLOAD_TOO_LARGE;
+            }
+            return Err(reply);
+        }
     };
     let Wanted { method, uri, url } = wanted;
     let scope = route

@@ -1,5 +1,7 @@
 //! After a start: what a crash left open is finished as far as that is possible without the buyer.
 
+use std::collections::HashSet;
+
 use groat_core::books::{Aggregate, Owed, SaleEvent, SaleState};
 use groat_core::{Fault, Reason};
 
@@ -24,15 +26,21 @@ const PAGE: usize = 256;
 pub(crate) async fn recover(shop: &Shop) -> Result<Recovered, Fault> {
     let mut found = Recovered::default();
     let mut after: Option<String> = None;
+    let mut open = HashSet::new();
     loop {
         let page = shop.sales.open(after.as_deref(), PAGE).await?;
-        let Some(last) = page.last() else { return Ok(found) };
+        let Some(last) = page.last() else {
+            shop.credit.keep(|id| open.contains(id) || shop.flights.has(id));
+            return Ok(found);
+        };
         after = Some(last.sale().id.to_string());
         for held in page {
+            let id = held.sale().id;
             if finish(shop, held).await? {
                 found.finished += 1;
             } else {
                 found.open += 1;
+                open.insert(id);
             }
         }
     }
@@ -40,6 +48,11 @@ pub(crate) async fn recover(shop: &Shop) -> Result<Recovered, Fault> {
 
 async fn finish(shop: &Shop, held: Held) -> Result<bool, Fault> {
     let id = held.sale().id;
+    if let (SaleState::Served { .. }, Some(owed)) = (&held.sale().state, &held.sale().owed)
+        && !shop.flights.has(&id)
+    {
+        shop.credit.remember(id, owed);
+    }
     // Somebody works on it: in this process, or in another one.
     if shop.flights.has(&id) || !is_free(shop, held.sale()).await? {
         return Ok(false);
@@ -71,7 +84,6 @@ async fn finish(shop: &Shop, held: Held) -> Result<bool, Fault> {
 async fn collect(shop: &Shop, held: Held, owed: &Owed) -> Result<bool, Fault> {
     let sale = held.sale();
     let (id, valid_until, confirmations) = (sale.id, sale.valid_until, sale.confirmations);
-    shop.credit.remember(id, owed);
     let till = Till { shop, id, valid_until, payment: &owed.payment, offer: &owed.offer, confirmations };
     let event = match till.settle(true).await {
         Settlement::Settled(receipt) => {

@@ -39,10 +39,10 @@ pub(crate) struct Order {
     /// The request with payments and tricks taken off, and its body.
     pub(crate) parts: Parts,
     pub(crate) body: Bytes,
-    /// Whether its answer is a pass: nothing stands behind it.
-    pub(crate) is_for_pass: bool,
     /// Whether something else is at work on an earlier payment that its proof stands for.
     pub(crate) is_contested: bool,
+    /// Whether the answer is a pass, and nothing runs.
+    pub(crate) is_for_pass: bool,
 }
 
 impl Order {
@@ -172,7 +172,7 @@ impl Work {
                         Err(fault) => break fault,
                     }
                 }
-                // A run with side effects was cut off: it may have come to something.
+                // A run was cut off: it may have come to something.
                 Some(held) if has_begun(held.sale()) && self.is_free(held.sale()).await => {
                     refused = Some(Reason::PaymentAlreadyUsed.into());
                 }
@@ -266,7 +266,8 @@ impl Work {
 
     /// Whether it was left by somebody who is gone, and may be done anew or for something else.
     async fn is_left_over(&self, sale: &Sale) -> bool {
-        is_repeatable(sale) && self.is_free(sale).await
+        let may_begin = !has_begun(sale) || self.order.parts.method.is_safe();
+        is_repeatable(sale) && may_begin && self.is_free(sale).await
     }
 
     async fn is_free(&self, sale: &Sale) -> bool {
@@ -377,7 +378,7 @@ impl Work {
                 }
             }
             SaleState::Served { .. } => {
-                self.hand_out(&held);
+                self.hand_out(&held).await;
                 self.take_money(held).await
             }
             SaleState::Paid { receipt, started: false } => {
@@ -487,17 +488,21 @@ impl Work {
     /// What must be known to settle without the buyer, on a route that hands out before the money is in.
     fn owed(&self) -> Option<Box<Owed>> {
         let Order { desk, payment, offer, .. } = &self.order;
-        // A pass is given for money that is there.
+        // A pass is good for more than its price, so it is not lent.
         let is_lending = desk.route.settle == Settle::Async && !self.paid_before && !self.order.is_for_pass;
         let owed = || Owed { payment: payment.clone(), offer: offer.clone(), payer: self.payer.clone() };
         is_lending.then(|| Box::new(owed()))
     }
 
     /// Gives the answer out before the money is in, to a payer who may owe that much.
-    fn hand_out(&mut self, held: &Held) {
+    async fn hand_out(&mut self, held: &Held) {
         let (sale, route) = (held.sale(), &self.order.desk.route);
         let (SaleState::Served { answer }, Some(owed)) = (&sale.state, &sale.owed) else { return };
         let Some(reply) = self.order.desk.on_credit(answer, &sale.id) else { return };
+        if let Err(fault) = route.shop.credit.learn(&route.shop.sales, &route.shop.flights).await {
+            tracing::warn!(%fault, "nobody is lent to: what is owed already cannot be looked up");
+            return;
+        }
         let is_lent =
             route.unsettled_max(&owed.offer).is_some_and(|max| route.shop.credit.lend(sale.id, owed, max));
         if let Some(live) = self.live.take_if(|_| is_lent) {
