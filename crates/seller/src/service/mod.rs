@@ -36,7 +36,7 @@ use tower::Service;
 
 use crate::canonical;
 use crate::config::ConfigError;
-use crate::gate::{PayLayer, Reply};
+use crate::gate::{self, PayLayer, Reply};
 use crate::pay::{Pay, Shop};
 use crate::proxy::Pattern;
 use crate::route::Route;
@@ -99,23 +99,29 @@ impl PaymentService {
     }
 
     pub(crate) async fn answer(&self, request: Request<Body>) -> Response<Body> {
-        self.decide(request).await.unwrap_or_else(|reply| reply.response())
+        let is_head = request.method() == Method::HEAD;
+        let mut response = self.decide(request).await.unwrap_or_else(|reply| reply.response());
+        if is_head {
+            *response.body_mut() = Body::empty();
+        }
+        response
     }
 
     async fn decide(&self, request: Request<Body>) -> Result<Response<Body>, Reply> {
         let (parts, body) = request.into_parts();
         let path = canonical::path(parts.uri.path())
             .map_err(|fault| Reply::error(StatusCode::BAD_REQUEST, "ambiguous_path", &fault.to_string()))?;
+        let asked = gate::bought_as(&parts.method);
         if let Some(rest) = self.after_token(&path) {
-            return match parts.method {
+            return match *asked {
                 Method::POST => self.sell(&parts, rest, body).await,
                 Method::GET => self.quote(&parts, rest),
-                _ => Err(wrong_method("POST, GET")),
+                _ => Err(wrong_method("POST, GET, HEAD")),
             };
         }
         let path = canonical::decoded(&path);
         let about = path.strip_prefix(BASE).unwrap_or_default();
-        match (&parts.method, about.split_once('/').unwrap_or((about, ""))) {
+        match (asked, about.split_once('/').unwrap_or((about, ""))) {
             (&Method::GET, _) if path == KEYS => Ok(self.keys()),
             (&Method::POST, ("payments", rest)) if rest.ends_with("/refund") => {
                 self.refund(&parts, rest.trim_end_matches("/refund"), body).await
@@ -133,7 +139,7 @@ impl PaymentService {
             (&Method::GET, ("schemes", name)) => self.scheme(name),
             (&Method::POST, ("introspect", "")) => self.introspect(&parts, body).await,
             (_, ("introspect", "")) => Err(wrong_method("POST")),
-            (_, ("payments" | "schemes", _)) if parts.method != Method::GET => Err(wrong_method("GET")),
+            (_, ("payments" | "schemes", _)) if *asked != Method::GET => Err(wrong_method("GET, HEAD")),
             _ => Err(Reply::error(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")),
         }
     }

@@ -30,16 +30,12 @@ impl PaymentService {
             named => named.split_once('/').map(|(method, path)| (method.to_owned(), format!("/{path}"))).unwrap_or_default(),
         };
         let (route, wanted) = self.wanted(parts, &resource.0, &resource.1)?;
-        let (response, id) = gate::buy_pass(route, wanted, &body).await.map_err(|mut reply| {
-            // As below: those who order read 400, not 402.
-            if reply.status == StatusCode::PAYMENT_REQUIRED {
-                reply.status = StatusCode::BAD_REQUEST;
+        match gate::buy_pass(route, wanted, &body).await {
+            Ok((response, id)) if is_slow(&body) => {
+                Ok(self.given(later(response, &id.to_string()).await, &id.to_string()))
             }
-            reply
-        })?;
-        match is_slow(&body) {
-            true => Ok(self.given(later(response, &id.to_string()).await, &id.to_string())),
-            false => Ok(self.given(response, &id.to_string())),
+            Ok((response, id)) => Ok(self.given(response, &id.to_string())),
+            Err(reply) => Ok(refused(reply.response())),
         }
     }
 
@@ -70,13 +66,9 @@ impl PaymentService {
         let (parts, body) = response.into_parts();
         let token = parts.headers.get(PASS_HEADER).and_then(|token| token.to_str().ok());
         let mut reply = match token {
-            // Refused, pending or broken: what a payer can do is said already. Those who order read 400, not 402.
+            // Refused, pending or broken: what a payer can do is said already.
             _ if !parts.status.is_success() || parts.status == StatusCode::ACCEPTED => {
-                let mut response = Response::from_parts(parts, body);
-                if response.status() == StatusCode::PAYMENT_REQUIRED {
-                    *response.status_mut() = StatusCode::BAD_REQUEST;
-                }
-                return response;
+                return refused(Response::from_parts(parts, body));
             }
             None => {
                 let message = "this payment has bought a pass whose time is over: sign a new permit";
@@ -149,6 +141,14 @@ async fn later(response: Response<Body>, id: &str) -> Response<Body> {
     Reply::json(StatusCode::ACCEPTED, &json!({ "payment_id": id, "status": "pending" }))
         .retry_after(2)
         .response()
+}
+
+/// Those who order read 400, not 402.
+fn refused(mut response: Response<Body>) -> Response<Body> {
+    if response.status() == StatusCode::PAYMENT_REQUIRED {
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+    }
+    response
 }
 
 /// The method and the path of `{"resource": "https://host/path", "method": "GET"}`.

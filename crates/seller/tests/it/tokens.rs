@@ -273,3 +273,85 @@ async fn a_crash_while_a_token_is_sold_owes_nothing_but_the_token_whatever_the_m
     assert_eq!((again.status, token(&again)), (StatusCode::OK, token(&sold)));
     assert_eq!(world.fake.settles(), 0);
 }
+
+fn recorded(name: &str) -> Value {
+    let path = format!("{}/../../vectors/token/{name}", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn whatever_the_package_ever_sent_is_answered_with_a_token_or_a_clear_no() {
+    let world = World::new();
+    let app = shop(&world, Settle::After);
+    let odd = recorded("04-token-answers.json")["cases"].as_array().unwrap().clone();
+    let short = recorded("03-short-signatures.json");
+    let bodies =
+        odd.iter().filter(|case| case["request"]["method"] == "POST").map(|case| &case["request"]["body"]);
+    let bodies = bodies.chain(short["permit2"].as_array().unwrap().iter().map(|one| &one["body"]));
+    let mut count = 0;
+    for body in bodies {
+        let seen = send(&app, post(ENDPOINT, body.as_str().unwrap_or_default().to_owned())).await;
+        let is_sold = seen.status == StatusCode::OK && seen.json()["access_token"].is_string();
+        let is_told = seen.status == StatusCode::BAD_REQUEST && !seen.error().is_empty();
+        assert!(is_sold || is_told, "{body}: {seen:?}");
+        count += 1;
+    }
+    assert_eq!(count, 35);
+}
+
+#[tokio::test]
+async fn an_order_that_is_too_large_is_told_as_a_body_that_is() {
+    let world = World::new();
+    let app = shop(&world, Settle::After);
+    let mut large = permit("n");
+    large["note"] = json!("x".repeat(20_000));
+    let seen = send(&app, order_at(ENDPOINT, &large)).await;
+    assert_eq!(seen.status, StatusCode::PAYLOAD_TOO_LARGE, "{seen:?}");
+}
+
+#[tokio::test]
+async fn other_methods_at_the_endpoint_sell_nothing_and_head_is_get() {
+    let world = World::new();
+    let app = shop(&world, Settle::After);
+    for method in ["PUT", "DELETE", "OPTIONS", "PATCH"] {
+        let mut request = order_at(ENDPOINT, &permit("n"));
+        *request.method_mut() = method.parse().unwrap();
+        let seen = send(&app, request).await;
+        assert_eq!((seen.status.as_u16(), seen.header("allow")), (405, "POST, GET, HEAD"), "{method}");
+    }
+    let mut head = get(ENDPOINT);
+    *head.method_mut() = http::Method::HEAD;
+    let (seen, got) = (send(&app, head).await, send(&app, get(ENDPOINT)).await);
+    assert_eq!((seen.status, got.status), (StatusCode::OK, StatusCode::OK));
+    assert!(seen.body.is_empty(), "{seen:?}");
+    assert_eq!(world.fake.settles(), 0);
+}
+
+#[tokio::test]
+async fn t05_t13_there_is_no_token_for_everything() {
+    let world = World::new();
+    let app = shop(&world, Settle::After);
+    for path in [
+        "/token/GET/",
+        "/token/GET",
+        "/token/*/weather",
+        "/token/GET/*",
+        "/token//weather",
+        "/token/GET//weather",
+    ] {
+        let seen = send(&app, order_at(path, &permit("n"))).await;
+        assert!(
+            seen.status.is_client_error() && seen.json().get("access_token").is_none(),
+            "{path}: {seen:?}"
+        );
+    }
+    for resource in ["*", "/", "", "https://localhost/*", "GET *", "* /weather", "//weather"] {
+        let order = json!({ "version": "Version 0.1", "permit": permit("n"), "resource": resource });
+        let seen = send(&app, post("/token", order.to_string())).await;
+        assert!(
+            seen.status.is_client_error() && seen.json().get("access_token").is_none(),
+            "{resource}: {seen:?}"
+        );
+    }
+    assert_eq!(world.fake.settles(), 0);
+}
