@@ -7,6 +7,7 @@ mod hostile;
 mod kit;
 mod limits;
 mod once;
+mod orders;
 mod passes;
 mod redirects;
 mod secrets;
