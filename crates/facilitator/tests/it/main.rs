@@ -16,6 +16,7 @@ mod outsider;
 mod payer_acts;
 mod pending;
 mod races;
+mod recorded_tokens;
 mod remote;
 mod reorgs;
 mod resume;
