@@ -17,7 +17,12 @@ pub mod network;
 pub mod pass;
 pub mod path;
 pub mod payment;
+pub mod proof;
 pub mod receipts;
+pub mod request;
+pub mod token_challenge;
+pub mod token_order;
+pub mod want_pay;
 
 mod json;
 pub mod sample;
@@ -40,4 +45,9 @@ pub const ALL: &[(&str, Target)] = &[
     ("path", path::target),
     ("payment", payment::target),
     ("receipts", receipts::target),
+    ("token_order", token_order::target),
+    ("token_challenge", token_challenge::target),
+    ("proof", proof::target),
+    ("request", request::target),
+    ("want_pay", want_pay::target),
 ];

@@ -129,6 +129,34 @@ fn e09_a_transfer_pays_one_authorization() {
 }
 
 #[test]
+fn an_order_is_read_as_it_was_signed_and_a_token_is_shown_to_nobody() {
+    run("token_order", 3_000);
+}
+
+#[test]
+fn t13_a_402_of_the_token_dialect_leads_to_no_other_host() {
+    run("token_challenge", 3_000);
+}
+
+#[test]
+fn t01_t09_a_proof_has_one_reading() {
+    run("proof", 3_000);
+    // Signed by another library.
+    let field = std::fs::read_to_string(fuzz_folder().join("corpus/proof/sample")).unwrap();
+    assert!(groat_wire::want_pay::pay_header::parse(&field).is_ok());
+}
+
+#[test]
+fn a_payment_request_keeps_the_rules_or_is_none() {
+    run("request", 1_500);
+}
+
+#[test]
+fn a_wish_is_written_as_it_is_read() {
+    run("want_pay", 10_000);
+}
+
+#[test]
 fn every_target_has_a_main_and_a_place_in_the_manifest() {
     let manifest = std::fs::read_to_string(fuzz_folder().join("Cargo.toml")).unwrap();
     for (name, _) in ALL {

@@ -1,0 +1,44 @@
+//! Orders of tokens and the answers to them: what is read is what stands there, and it reads back as itself.
+
+use groat_core::Payment;
+use groat_wire::Dialects;
+use groat_wire::token::ID;
+use serde_json::Value;
+
+/// The body of `POST /token`, and the same bytes as an answer.
+pub fn target(data: &[u8]) {
+    let dialects = Dialects::standard();
+    match dialects.read_order(data) {
+        Ok(Some(payment)) => judged(&dialects, &payment, data),
+        Ok(None) => panic!("an order is of the one dialect that has them"),
+        Err(error) => assert!(error.to_string().len() < 300, "{error}"),
+    }
+    if let Ok(Some(given)) = dialects.read_given(&ID, data) {
+        assert!(!given.token.is_empty() && given.token.bytes().all(|byte| byte.is_ascii_graphic()));
+        let shown = format!("{given:?}");
+        assert!(given.token.len() < 24 || !shown.contains(&given.token), "{shown}");
+    }
+}
+
+fn judged(dialects: &Dialects, payment: &Payment, data: &[u8]) {
+    let written = dialects.write_order(payment).unwrap().unwrap();
+    let again = dialects.read_order(&written).unwrap().unwrap();
+    assert_eq!((&again.proof, &again.network), (&payment.proof, &payment.network));
+    let permit = serde_json::from_slice::<Value>(data).unwrap()["permit"].clone();
+    // Both halves by value, whatever their length and case.
+    let number = |text: &str| {
+        let digits = text.trim_start_matches("0x").trim_start_matches("0X").to_ascii_lowercase();
+        format!("{digits:0>64}")
+    };
+    let half = |key: &str| number(permit["signature"][key].as_str().unwrap());
+    let signature = payment.proof["signature"].as_str().unwrap();
+    assert_eq!(&signature[2..130], half("r") + &half("s"));
+    assert!(["1b", "1c"].contains(&&signature[130..]));
+    for (key, named) in [("value", "value"), ("validAfter", "validAfter"), ("validBefore", "validBefore")] {
+        let told = match &permit[named] {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        assert_eq!(payment.proof["authorization"][key], told);
+    }
+}
