@@ -30,7 +30,7 @@ use crate::canonical;
 use crate::config::ConfigError;
 use crate::gate::{Gate, Reply, refuse_upgrade};
 use crate::pay::{Pay, Shop};
-use crate::route::RouteBuilder;
+use crate::route::{RouteBuilder, Settle};
 use crate::service::PaymentService;
 
 /// A reverse proxy that asks for money; a tower service, cheap to clone.
@@ -89,13 +89,12 @@ impl Gateway {
             }
             route = rule.asks.iter().cloned().fold(route, RouteBuilder::ask);
             let layer = route.build().map_err(at)?;
-            // Whoever gets an answer before its money is in must be able to ask what became of it.
-            if rule.settle == crate::route::Settle::Async {
-                service.get_or_insert_with(|| PaymentService::new(pay));
-            }
             if layer.route().sells_passes() {
                 let known = service.take().unwrap_or_else(|| PaymentService::new(pay));
                 service = Some(known.route(&rule.path, &layer)?);
+            } else if rule.settle == Settle::Async {
+                // Its answers say where to ask what became of the money.
+                service = Some(service.take().unwrap_or_else(|| PaymentService::new(pay)));
             }
             let pattern: Pattern = rule.path.parse()?;
             sold.add(&pattern, layer.route());

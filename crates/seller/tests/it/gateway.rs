@@ -307,3 +307,37 @@ async fn c20_our_passes_go_no_further_on_any_route_and_those_of_others_do() {
         assert_eq!((seen.len(), shown), (2, 2 * at));
     }
 }
+
+#[tokio::test]
+async fn what_only_a_seller_of_passes_answers_is_the_upstreams_where_none_are_sold() {
+    let (upstream, log) = upstream().await;
+    let world = World::new();
+    let app = app(&world, &config(&upstream, json!([{ "path": "/plain", "price": "$0.01" }])));
+    let targets = ["/token", "/token/GET/plain", "/x402/payments/1", "/.well-known/jwks.json"];
+    for target in targets {
+        assert_eq!(send(&app, get(target)).await.header("x-upstream"), "1", "{target}");
+    }
+    assert_eq!(send(&app, post("/x402/introspect", "token=1")).await.header("x-upstream"), "1");
+    assert_eq!(paths(&log)[..4], targets);
+}
+
+#[tokio::test]
+async fn r0_29_where_the_answer_goes_out_before_the_money_its_end_can_be_asked_for() {
+    let (upstream, log) = upstream().await;
+    let world = World::new();
+    let rules = json!([{ "path": "/lent", "price": "$0.01", "settle": "async" }]);
+    let app = app(&world, &config(&upstream, rules));
+    for _ in 0..2 {
+        world.fake.script_settle(pending("0x1"));
+    }
+    let seen = buy(&app, get("/lent"), "a").await;
+    let link = seen.header("link").to_owned();
+    let target = link.trim_start_matches('<').split('>').next().unwrap_or_default();
+    let told = send(&app, get(target)).await;
+    assert_eq!(
+        (told.status, &told.json()["payment_id"]),
+        (StatusCode::OK, &json!(id("a").to_string())),
+        "{told:?}"
+    );
+    assert_eq!(paths(&log), ["/lent"]);
+}
