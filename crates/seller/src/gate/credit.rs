@@ -60,12 +60,11 @@ impl Credit {
         if lent.defaulters.contains(&loan.payer) {
             return false;
         }
-        let of_payer = lent
+        let mut of_payer = lent
             .open
             .iter()
             .filter(|(of, other)| **of != id && (&other.payer, &other.asset) == (&loan.payer, &loan.asset));
-        let mut others = of_payer.map(|(_, other)| other.amount);
-        let total = others.try_fold(loan.amount, |sum, amount| sum.checked_add(amount));
+        let total = of_payer.try_fold(loan.amount, |sum, (_, other)| sum.checked_add(other.amount));
         if total.is_none_or(|total| total > amount_max) {
             return false;
         }
@@ -88,7 +87,7 @@ impl Credit {
                 }
             }
         };
-        self.learned.get_or_try_init(learn).await.map(|()| ())
+        self.learned.get_or_try_init(learn).await.copied()
     }
 
     /// A debt of an earlier life of this process, or of another gate on its book.
