@@ -32,7 +32,7 @@ fn challenge(description: &str) -> Challenge {
         },
         offers: vec![offer("exact"), offer(SCHEME)],
         pass_at: None,
-        moment: Some(Moment { now: NOW, random: [3; 16], method: "GET".into() }),
+        moment: Some(Moment { now: NOW, random: [3; 16], method: "GET".into(), preferred: 0 }),
         error: "Payment required".into(),
         extensions: Map::new(),
     }
