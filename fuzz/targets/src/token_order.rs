@@ -25,6 +25,10 @@ fn judged(dialects: &Dialects, payment: &Payment, data: &[u8]) {
     let again = dialects.read_order(&written).unwrap().unwrap();
     assert_eq!((&again.proof, &again.network), (&payment.proof, &payment.network));
     let permit = serde_json::from_slice::<Value>(data).unwrap()["permit"].clone();
+    if permit["permit_type"] != "ERC3009" {
+        // What a mechanism of another kind is shown is the permit itself.
+        return assert_eq!(payment.proof, permit);
+    }
     // Both halves by value, whatever their length and case.
     let number = |text: &str| {
         let digits = text.trim_start_matches("0x").trim_start_matches("0X").to_ascii_lowercase();

@@ -169,5 +169,5 @@ async fn two_indexers_on_one_store_write_everything_once_and_an_index_is_of_one_
     );
     let wrong = stranger.await.unwrap_err().to_string();
     assert!(wrong.contains("name another store"), "{wrong}");
-    assert_eq!(IndexCursor::BOOK.table(), "cursors");
+    assert_eq!(IndexCursor::BOOK.table(), "index_cursors");
 }

@@ -49,6 +49,8 @@ pub const CHALLENGE_FIELDS: [&str; 5] = [ADDRESS, AMOUNT, TOKEN, SERVICE, CHAIN]
 const CHAIN_DEFAULT: u64 = 10_143;
 /// How old a payment may be when it is shown; a 402 of this dialect does not say.
 const TIMEOUT_S: u64 = 900;
+/// Longest body whose reason is read.
+const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Longest value of a field that is read.
 const SIZE_BYTES_MAX: usize = 4_096;
 
@@ -101,7 +103,7 @@ impl Dialect for AgentXPay {
         out.body.entry("message".to_owned()).or_insert_with(|| json!(MESSAGE));
     }
 
-    fn read_challenge(&self, headers: &HeaderMap, _body: &[u8]) -> Result<Option<Challenge>, WireError> {
+    fn read_challenge(&self, headers: &HeaderMap, body: &[u8]) -> Result<Option<Challenge>, WireError> {
         let (Some(pay_to), Some(amount), Some(service)) =
             (only(headers, ADDRESS)?, only(headers, AMOUNT)?, only(headers, SERVICE)?)
         else {
@@ -132,7 +134,7 @@ impl Dialect for AgentXPay {
             offers: vec![offer],
             pass_at: None,
             moment: None,
-            error: String::new(),
+            error: told(body).unwrap_or_default(),
             extensions: Map::new(),
         }))
     }
@@ -235,6 +237,12 @@ impl Dialect for AgentXPay {
 
 const MESSAGE: &str = "Payment is required: pay as the X-Payment header fields say, and send the request again with \
     X-Payment-TxHash.";
+
+/// Why a payment was refused. The fields make the challenge, so a body that cannot be read just does not say.
+fn told(body: &[u8]) -> Option<String> {
+    let body = crate::json::parse(body, "body", BODY_BYTES_MAX).ok()?;
+    body.get("error")?.as_str().map(str::to_owned)
+}
 
 /// What a payer signs for a request (section "payer binding" of `docs/spec/agentxpay.md`).
 pub fn lines(payment: &Payment, asked: &Asked<'_>) -> String {

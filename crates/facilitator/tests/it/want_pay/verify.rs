@@ -98,7 +98,7 @@ async fn t07_f106_every_wrong_question_has_its_status_and_code() {
         Row("another price", question(&dearer, &buyer.proof(&dearer, tx)), 200, "amount_mismatch"),
         Row("another payee on chain", seller_of_theirs, 200, "wrong_seller"),
         Row("another seller asks", with(good.clone(), "seller", json!(elsewhere)), 200, "wrong_seller"),
-        Row("somebody else's payment", question(&asked, &other.proof(&asked, tx)), 200, "claims_mismatch"),
+        Row("somebody else's payment", question(&asked, &other.proof(&asked, tx)), 200, "not_settled"),
         Row("signed by somebody else", forged, 200, "bad_signature"),
         Row("no proof", with(good.clone(), "proof", json!("a.b.c")), 200, "invalid_proof"),
         Row("about another request", claim(&|claims| claims.sub = "pay_9".into()), 200, "unknown_request"),
@@ -190,7 +190,7 @@ async fn trouble_of_ours_is_503_and_says_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_payment_that_came_too_late_is_expired_whatever_the_proof_says() {
+async fn a_payment_that_came_too_late_settles_nothing_whatever_the_proof_says() {
     let shop = Shop::new(Mining::Instant);
     let (buyer, asked) = (shop.buyer(1), request("pay_1"));
     let tx = shop.paid(&buyer, &asked);
@@ -199,7 +199,7 @@ async fn a_payment_that_came_too_late_is_expired_whatever_the_proof_says() {
     let mut claims = buyer.claims(&earlier, tx);
     (claims.iat, claims.exp) = (NOW - 60, NOW + 200);
     let answer = shop.post("/v1/verify", &question(&earlier, &buyer.prove(&claims))).await;
-    assert_eq!(answer.body["error"]["code"], "expired", "{answer:?}");
+    assert_eq!(answer.body["error"]["code"], "not_settled", "{answer:?}");
     shop.chain.set_time(NOW + 601);
     let answer = shop.post("/v1/verify", &question(&asked, &buyer.proof(&asked, tx))).await;
     assert_eq!(answer.body["error"]["code"], "expired", "{answer:?}");

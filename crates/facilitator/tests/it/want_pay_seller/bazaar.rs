@@ -244,6 +244,18 @@ impl Shop {
         self.prove_by(Method::GET, target, token, "").await
     }
 
+    /// The same as often as 503 asks for it, as a client does whose machine is busy.
+    pub(crate) async fn prove_until_known(&self, target: &str, token: &str) -> Seen {
+        for _ in 0..20 {
+            let seen = self.prove(target, token).await;
+            if seen.status != StatusCode::SERVICE_UNAVAILABLE {
+                return seen;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+        }
+        self.prove(target, token).await
+    }
+
     pub(crate) async fn prove_by(&self, method: Method, target: &str, token: &str, body: &str) -> Seen {
         self.send(method, target, &[("Pay", &format!("proof={token}"))], body).await
     }
