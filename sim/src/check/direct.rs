@@ -118,9 +118,16 @@ impl Case<'_> {
         for (index, (route, run)) in
             runs.iter().enumerate().skip(1).filter(|(_, (route, _))| !route.is_safe())
         {
-            let earlier =
-                runs[..index].iter().find(|(_, run)| matches!(run, Run::CutOff | Run::Answered(200)));
-            if let Some(earlier) = earlier {
+            let before = &runs[..index];
+            // What was safe and was cut off came to nothing if the same failed when it ran again.
+            let failed = |(route, run): &(Route, Run)| {
+                route.is_safe() && !matches!(run, Run::CutOff | Run::Answered(200))
+            };
+            let forgotten = before.iter().rposition(failed).map_or(0, |at| at + 1);
+            let earlier = before.iter().enumerate().find(|(at, (route, run))| {
+                matches!(run, Run::CutOff | Run::Answered(200)) && (!route.is_safe() || *at >= forgotten)
+            });
+            if let Some((_, earlier)) = earlier {
                 let text = format!("{id} {} {run:?} after {earlier:?}", route.path());
                 self.broken("one credit, one run that counts", &text);
             }
