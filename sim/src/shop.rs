@@ -116,7 +116,7 @@ impl Shop {
             Arc::new(ByHash { node: None }),
             Arc::new(ByProof { node: None }),
         ];
-        let dialects = tongue::spoken(world).map_err(|_| ConfigError::Missing("request key"))?;
+        let dialects = tongue::spoken(world)?;
         let pass_key = PassKey::from_seed(&PASS_SEED).map_err(|_| ConfigError::Missing("pass_key"))?;
         let pay = Pay::builder()
             .facilitator(facilitator)

@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 
 use groat_core::payment::DialectId;
 use groat_core::{Challenge, Offer, Payment, Reason, Receipt};
+use groat_seller::ConfigError;
 use groat_wire::want_pay::WantPay;
-use groat_wire::want_pay::id::{RequestKey, RequestKeyError};
+use groat_wire::want_pay::id::RequestKey;
 use groat_wire::{Asked, ChallengeParts, Dialect, Dialects, WireError, agentxpay, token, x402_v1, x402_v2};
 use http::HeaderMap;
 
@@ -63,9 +64,10 @@ impl Tongue {
 }
 
 /// What the seller speaks.
-pub(crate) fn spoken(world: &Arc<World>) -> Result<Dialects, RequestKeyError> {
-    let key = RequestKey::new(&[7; 32])?;
-    let proofs = Seeded { inner: WantPay::selling(key, FACILITATOR), world: Arc::clone(world) };
+pub(crate) fn spoken(world: &Arc<World>) -> Result<Dialects, ConfigError> {
+    let key = RequestKey::new(&[7; 32]).map_err(|_| ConfigError::Missing("request key"))?;
+    let want_pay = WantPay::selling(key, FACILITATOR).map_err(|_| ConfigError::Missing("facilitator"))?;
+    let proofs = Seeded { inner: want_pay, world: Arc::clone(world) };
     Ok(Dialects::new(vec![
         Arc::new(x402_v2::V2),
         Arc::new(x402_v1::V1::default()),

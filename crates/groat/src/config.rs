@@ -128,9 +128,22 @@ pub(crate) struct GateConfig {
     pub(crate) pass_key: Option<Spanned<String>>,
     /// Where passes are sold by order.
     pub(crate) token_path: Option<String>,
+    /// What routes with `want_pay` need.
+    #[serde(default)]
+    pub(crate) want_pay: WantPayConfig,
     /// What costs what.
     #[serde(default)]
     pub(crate) route: Vec<RouteConfig>,
+}
+
+/// `[gate.want_pay]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WantPayConfig {
+    /// The contract that requests are paid through on the gate's network, instead of that of `[[chain]]`.
+    pub(crate) contract: Option<Spanned<String>>,
+    /// The facilitator that requests name to buyers, instead of the one that settles.
+    pub(crate) facilitator: Option<Spanned<String>>,
 }
 
 /// `[[gate.route]]`
@@ -166,6 +179,8 @@ pub(crate) struct RouteConfig {
     pub(crate) pass: Option<Spanned<PassTerms>>,
     /// A service of AgentXPay, to be paid for by transaction as well.
     pub(crate) agentxpay: Option<Spanned<AgentXPayConfig>>,
+    /// Whether it is sold for requests of x402-pay/1 as well.
+    pub(crate) want_pay: Option<Spanned<bool>>,
 }
 
 /// `agentxpay = { manager = "0x…", service = 1, provider = "0x…", price_wei = "…" }`
@@ -252,8 +267,13 @@ impl RouteConfig {
             confirmations: self.confirmations,
             timeout_s: self.timeout_s.as_ref().map(|seconds| *seconds.get_ref()),
             pass: self.pass.as_ref().map(|terms| terms.get_ref().clone()),
-            asks: self.agentxpay.iter().map(|service| service.get_ref().terms(network)).collect(),
+            asks: self.service(network).into_iter().collect(),
         }
+    }
+
+    /// The terms of its service of AgentXPay.
+    pub(crate) fn service(&self, network: &Network) -> Option<Terms> {
+        Some(self.agentxpay.as_ref()?.get_ref().terms(network))
     }
 }
 
@@ -302,8 +322,10 @@ impl Config {
         self.callers(source)?;
         let gate = &self.gate;
         gate.network.iter().try_for_each(|network| source.network(network).map(drop))?;
-        gate.pay_to.iter().try_for_each(|account| source.account(account).map(drop))?;
-        gate.upstream.iter().chain(&gate.facilitator).try_for_each(|url| source.url(url))?;
+        let accounts = gate.pay_to.iter().chain(&gate.want_pay.contract);
+        accounts.into_iter().try_for_each(|account| source.account(account).map(drop))?;
+        let urls = gate.upstream.iter().chain(&gate.facilitator).chain(&gate.want_pay.facilitator);
+        urls.into_iter().try_for_each(|url| source.url(url))?;
         for route in &gate.route {
             Price::parse(route.price.get_ref()).map_err(|error| {
                 source.wrong(Some(route.price.span()), &error.to_string(), "write the price like $0.01")
@@ -358,6 +380,12 @@ impl Source {
     /// A file named in the configuration lies beside it unless its path is absolute.
     pub(crate) fn beside(&self, path: &Path) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// The contracts through which requests are paid on these chains.
+    pub(crate) fn pay_contracts(&self, chains: &[ChainConfig]) -> anyhow::Result<Vec<(Network, Address)>> {
+        let named = chains.iter().filter_map(|entry| Some((entry, entry.pay_contract.as_ref()?)));
+        named.map(|(entry, text)| Ok((self.network(&entry.network)?, self.account(text)?))).collect()
     }
 
     pub(crate) fn network(&self, text: &Spanned<String>) -> anyhow::Result<Network> {

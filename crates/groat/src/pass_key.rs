@@ -1,11 +1,11 @@
-//! Where the key lies that signs passes: a file of 64 hexadecimal digits that only its owner may read.
+//! Where the secret of a seller lies that signs passes and marks requests of payments: a file of 64 hexadecimal digits that only
+//! its owner may read.
 
 use std::path::Path;
 
 use alloy_primitives::hex;
 use anyhow::{Context, bail};
 use groat_buyer::keystore;
-use groat_seller::PassKey;
 use toml::Spanned;
 use zeroize::Zeroizing;
 
@@ -15,14 +15,17 @@ use crate::paths::{DataDir, write_private};
 /// The file in the data directory.
 const FILE: &str = "pass.key";
 
-/// The key of the configured file, else that of the data directory, which is made when it is missing. Gates that share
+/// 32 bytes that keys are made of.
+pub(crate) type Seed = Zeroizing<[u8; 32]>;
+
+/// The secret of the configured file, else that of the data directory, which is made when it is missing. Gates that share
 /// their books must share the key as well, so there it has to be named.
 pub(crate) fn open(
     configured: Option<&Spanned<String>>,
     source: Option<&Source>,
     data: &DataDir,
     is_shared: bool,
-) -> anyhow::Result<PassKey> {
+) -> anyhow::Result<Seed> {
     if let (Some(path), Some(source)) = (configured, source) {
         let file = source.beside(Path::new(path.get_ref()));
         let mend = "make one with `openssl rand -hex 32`, readable by its owner only (chmod 600)";
@@ -30,7 +33,7 @@ pub(crate) fn open(
     }
     if is_shared {
         bail!(
-            "passes of gates on one database need one key: write `openssl rand -hex 32` into a file, give it to every gate, \
+            "passes and requests of gates on one database need one key: write `openssl rand -hex 32` into a file, give it to every gate, \
              and name it with pass_key under [gate]"
         );
     }
@@ -43,7 +46,7 @@ pub(crate) fn open(
     read(&file).with_context(|| file.display().to_string())
 }
 
-fn read(file: &Path) -> anyhow::Result<PassKey> {
+fn read(file: &Path) -> anyhow::Result<Seed> {
     keystore::private(file)?;
     let text = Zeroizing::new(std::fs::read_to_string(file)?);
     let mut seed = Zeroizing::new([0; 32]);
@@ -51,5 +54,5 @@ fn read(file: &Path) -> anyhow::Result<PassKey> {
     if hex::decode_to_slice(text.trim(), &mut *seed).is_err() {
         bail!("a key for passes is 64 hexadecimal digits");
     }
-    Ok(PassKey::from_seed(&seed)?)
+    Ok(seed)
 }

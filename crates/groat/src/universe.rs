@@ -189,7 +189,7 @@ mod economy {
     pub(super) fn dialects(facilitator: &str) -> anyhow::Result<Dialects> {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| anyhow!("no randomness: {error}"))?;
-        let want_pay = WantPay::selling(RequestKey::new(&key)?, facilitator);
+        let want_pay = WantPay::selling(RequestKey::new(&key)?, facilitator)?;
         Ok(registry::dialects().with(Arc::new(want_pay)))
     }
 }

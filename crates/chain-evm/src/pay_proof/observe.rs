@@ -7,7 +7,7 @@ use groat_core::books::{Mined, Settled};
 use groat_core::ports::{Mechanism, Observer, Seen};
 use groat_core::{Claim, Depth, Failure, Fault, Network, Offer, Payment, Reason, Refusal, Timestamp};
 
-use super::mechanism::{PayProofEvm, Shown};
+use super::mechanism::{PayProofEvm, Shown, find};
 use super::{Question, Signer, verify};
 use crate::exact::abi::{ERC1271_MAGIC, Erc1271};
 use crate::rpc::{Call, Log};
@@ -90,6 +90,8 @@ fn settled(
     offer: &Offer,
 ) -> Result<PaymentSettled, &'static str> {
     let id = keccak256(request_id.as_bytes());
+    // By the token, not by what the offer calls it: one that a seller elsewhere has sent us names only the token.
+    let symbol = find(&offer.network, &offer.asset).map(|known| known.symbol.as_str());
     let of_contract = logs.iter().filter(|log| log.address == contract);
     let events = of_contract
         .filter_map(|log| PaymentSettled::decode_raw_log(log.topics.iter().copied(), &log.data).ok())
@@ -97,7 +99,6 @@ fn settled(
     // A transaction may hold several; one that fits is enough, else the first says what is wrong.
     let mut wrong = None;
     for event in events {
-        let symbol = offer.currency.as_ref().map(|currency| currency.symbol.as_str());
         let problem = match () {
             // Whatever somebody else has paid is none of this proof's.
             () if event.buyer != payer => continue,
@@ -191,6 +192,8 @@ mod tests {
         let judged =
             |logs: &[Log]| settled(logs, CONTRACT, "pay_1", BUYER, &offer()).map(|event| event.timestamp);
         assert_eq!(judged(&[log(CONTRACT, &event())]), Ok(U256::from(9)));
+        let sent = Offer { currency: None, ..offer() };
+        assert!(settled(&[log(CONTRACT, &event())], CONTRACT, "pay_1", BUYER, &sent).is_ok());
         assert_eq!(judged(&[]), Err("not_settled"));
         assert_eq!(judged(&[log(SELLER, &event())]), Err("not_settled"));
         let wrong = [

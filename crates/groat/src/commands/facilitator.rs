@@ -91,6 +91,11 @@ pub(crate) struct ChainFlags {
 const NETWORK: &str = "eip155:84532";
 
 impl ChainFlags {
+    /// The node of the command line.
+    pub(crate) fn rpc(&self) -> Option<&str> {
+        self.rpc.as_deref()
+    }
+
     /// The network of the command line, else of the file, else the default.
     pub(crate) fn network(&self, configured: Option<&str>) -> anyhow::Result<Network> {
         Ok(Network::parse(self.network.as_deref().or(configured).unwrap_or(NETWORK))?)
@@ -189,9 +194,7 @@ fn contracts(
         })?;
         return Ok(vec![(network.clone(), contract)]);
     }
-    let Some(source) = source else { return Ok(Vec::new()) };
-    let named = configured.iter().filter_map(|entry| Some((entry, entry.pay_contract.as_ref()?)));
-    named.map(|(entry, text)| Ok((source.network(&entry.network)?, source.account(text)?))).collect()
+    source.map_or(Ok(Vec::new()), |source| source.pay_contracts(configured))
 }
 
 /// Keeps an engine from leaving anything open.

@@ -1,6 +1,7 @@
 //! `groat gate`: prices in front of an HTTP API.
 
 mod services;
+mod want_pay;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,7 +16,8 @@ use groat_core::key::KeyKind;
 use groat_core::ports::{Facilitator, Store};
 use groat_core::{Confirmations, Fault, Network, PaymentKey, Terms};
 use groat_facilitator::Remote;
-use groat_seller::{Gateway, GatewayConfig, Limits, Pay, RouteRule};
+use groat_seller::{Gateway, GatewayConfig, Limits, PassKey, Pay, RouteRule};
+use groat_wire::want_pay::id::RequestKey;
 use zeroize::Zeroizing;
 
 use super::exit;
@@ -23,6 +25,7 @@ use super::facilitator::{ChainFlags, chains, engine, sweep_engine, watched};
 use crate::books::{Books, StoreFlag};
 use crate::config::{Config, Source};
 use crate::paths::DataDir;
+use crate::registry::PayContracts;
 use crate::{listen, pass_key, registry, sweep};
 
 /// Options of `groat gate`.
@@ -98,10 +101,13 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     let address = options.listen.or(config.gate.listen).unwrap_or(([127, 0, 0, 1], 4021).into());
     let books = Books::choose(&options.store, config.gate.store.as_ref(), source.as_ref(), data, "gate.db")?;
     let store = books.open(std::slice::from_ref(&network)).await?;
-    let routes = routes(&options, &config, &network)?;
-    let services: Vec<Terms> = routes.iter().flat_map(|route| route.asks.clone()).collect();
+    // With a node of the command line the chains of the file are left aside.
+    let configured = if options.chain.rpc().is_some() { &[][..] } else { &config.chain };
+    let contracts = want_pay::contracts(&config, source.as_ref(), &network, configured)?;
+    let routes = routes(&options, &config, source.as_ref(), &network, &pay_to, &contracts)?;
+    let services: Vec<Terms> = config.gate.route.iter().filter_map(|route| route.service(&network)).collect();
     let nodes = nodes(&options, &config, source.as_ref(), &network, &services)?;
-    let facilitator = facilitator(&options, &config, source.as_ref(), &network, &store).await?;
+    let facilitator = facilitator(&options, &config, source.as_ref(), &network, &contracts, &store).await?;
     services::check(&nodes, &services).await?;
     let confirmations = options.confirmations.or(config.gate.confirmations).unwrap_or_default();
     let of_routes = routes.iter().map(|route| route.confirmations.unwrap_or(confirmations));
@@ -110,7 +116,7 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     }
     let mut builder = Pay::builder()
         .facilitator(facilitator)
-        .mechanisms(registry::mechanisms(&Vec::new()))
+        .mechanisms(registry::mechanisms(&contracts))
         .access(registry::access(nodes.clone()))
         .store(store)
         .clock(registry::clock())
@@ -125,10 +131,16 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     if let Some(url) = options.public_url.as_ref().or(config.gate.public_url.as_ref()) {
         builder = builder.public_url(url);
     }
+    let seed = || pass_key::open(config.gate.pass_key.as_ref(), source.as_ref(), data, books.are_shared());
     if routes.iter().any(|route| route.pass.is_some()) {
-        let configured = config.gate.pass_key.as_ref();
         builder = builder.token_path(config.gate.token_path.as_deref().unwrap_or(TOKEN_PATH));
-        builder = builder.pass_key(pass_key::open(configured, source.as_ref(), data, books.are_shared())?);
+        builder = builder.pass_key(PassKey::from_seed(&*seed()?)?);
+    }
+    if let Some(source) = source.as_ref().filter(|_| want_pay::is_sold(&config)) {
+        let settles = text(&config.gate.facilitator);
+        let settles = options.facilitator.as_deref().or(settles.as_deref());
+        let key = RequestKey::derived(&*seed()?)?;
+        builder = builder.dialects(want_pay::dialects(&config, source, settles, key)?);
     }
     let pay = builder.build()?;
     let mut gateway = GatewayConfig::new(&upstream);
@@ -187,18 +199,19 @@ async fn facilitator(
     config: &Config,
     source: Option<&Source>,
     network: &Network,
+    contracts: &PayContracts,
     store: &Arc<dyn Store>,
 ) -> anyhow::Result<Arc<dyn Facilitator>> {
     let configured = config.gate.facilitator.as_ref().map(|url| url.get_ref());
     if let Some(url) = options.facilitator.as_ref().or(configured) {
-        let mechanisms = registry::mechanisms(&Vec::new());
+        let mechanisms = registry::mechanisms(contracts);
         return Ok(match facilitator_key(config, source)? {
             Some(key) => Arc::new(Remote::with_key(url, &key, mechanisms)?),
             None => Arc::new(Remote::new(url, mechanisms)?),
         });
     }
     let chains = chains(&config.chain, source, &options.chain, network)?;
-    let engine = engine(&chains, Vec::new(), Arc::clone(store)).await?;
+    let engine = engine(&chains, contracts.clone(), Arc::clone(store)).await?;
     engine.recover().await.context("open payments cannot be taken up")?;
     sweep_engine(engine.clone());
     Ok(Arc::new(engine))
@@ -236,7 +249,14 @@ fn facilitator_key(config: &Config, source: Option<&Source>) -> anyhow::Result<O
     }
 }
 
-fn routes(options: &Options, config: &Config, network: &Network) -> anyhow::Result<Vec<RouteRule>> {
+fn routes(
+    options: &Options,
+    config: &Config,
+    source: Option<&Source>,
+    network: &Network,
+    pay_to: &str,
+    contracts: &PayContracts,
+) -> anyhow::Result<Vec<RouteRule>> {
     let mut routes = Vec::new();
     for price in &options.prices {
         let Some((path, price)) = price.rsplit_once('=') else {
@@ -244,7 +264,13 @@ fn routes(options: &Options, config: &Config, network: &Network) -> anyhow::Resu
         };
         routes.push(RouteRule::new(path.trim(), price.trim()));
     }
-    routes.extend(config.gate.route.iter().map(|route| route.rule(network)));
+    for route in &config.gate.route {
+        let mut rule = route.rule(network);
+        if let Some(source) = source {
+            rule.asks.extend(want_pay::terms(route, source, network, pay_to, contracts)?);
+        }
+        routes.push(rule);
+    }
     if routes.is_empty() {
         bail!("nothing has a price: name a route with --price 'GET /weather=$0.01'");
     }

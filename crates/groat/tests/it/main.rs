@@ -13,4 +13,5 @@ mod processes;
 mod services;
 mod shared;
 mod upstream;
+mod want_pay;
 mod world;

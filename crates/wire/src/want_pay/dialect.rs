@@ -14,7 +14,7 @@ use super::decimal::Decimal;
 use super::id::{RequestId, RequestKey, RequestTerms};
 use super::negotiation::{Method, WantPay as Wishes};
 use super::proof::{Place, Proof, Strictness};
-use super::request::{ALTERNATIVES_MAX, LIFETIME_S, More, PaymentRequest, TEXT_CHARS_MAX};
+use super::request::{ALTERNATIVES_MAX, LIFETIME_S, More, PaymentRequest, TEXT_CHARS_MAX, is_facilitator};
 use super::{Code, PROOF_GRACE_S, chain_name, pay_header};
 use crate::{Asked, ChallengeParts, Dialect, WireError};
 
@@ -42,9 +42,12 @@ struct Seller {
 }
 
 impl WantPay {
-    /// For a seller, whose requests are marked with `key` and name this facilitator (a URL).
-    pub fn selling(key: RequestKey, facilitator: &str) -> Self {
-        Self { seller: Some(Seller { key, facilitator: facilitator.to_owned() }) }
+    /// For a seller, whose requests are marked with `key` and name this facilitator: an https URL, or http on this machine.
+    pub fn selling(key: RequestKey, facilitator: &str) -> Result<Self, WireError> {
+        if !is_facilitator(facilitator) {
+            return Err(WireError::malformed("facilitator", "is no https URL (http only on this machine)"));
+        }
+        Ok(Self { seller: Some(Seller { key, facilitator: facilitator.to_owned() }) })
     }
 }
 

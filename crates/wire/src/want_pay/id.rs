@@ -132,6 +132,15 @@ impl RequestKey {
         Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, bytes)))
     }
 
+    /// The key for requests among those that are made of one secret of a seller.
+    pub fn derived(secret: &[u8]) -> Result<Self, RequestKeyError> {
+        if secret.len() < 32 {
+            return Err(RequestKeyError);
+        }
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        Self::new(hmac::sign(&secret, b"groat/want-pay/requests").as_ref())
+    }
+
     /// The id of a request for this, good until `expires`. `random` must be 16 bytes that nobody can guess.
     pub fn issue(&self, terms: &RequestTerms<'_>, expires: Timestamp, random: [u8; 16]) -> RequestId {
         // What a ULID's time can hold: the year 10889.

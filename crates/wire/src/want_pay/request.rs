@@ -295,7 +295,7 @@ fn fits(text: Option<&str>) -> bool {
 }
 
 /// https anywhere, http on this machine; no user, no query, no fragment.
-fn is_facilitator(text: &str) -> bool {
+pub(super) fn is_facilitator(text: &str) -> bool {
     let plain = text.len() <= URL_BYTES_MAX && !text.contains(['#', '?', '@', '\\']);
     let Some(uri) = text.parse::<Uri>().ok().filter(|_| plain) else { return false };
     let Some(host) = uri.host().filter(|host| !host.is_empty()) else { return false };

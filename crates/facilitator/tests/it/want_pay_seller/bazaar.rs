@@ -121,7 +121,7 @@ impl Bazaar {
             clock.clone(),
             EngineOptions { look_interval: Duration::from_millis(50), ..EngineOptions::default() },
         );
-        let want_pay = WantPay::selling(RequestKey::new(&[setup.key; 32]).unwrap(), FACILITATOR);
+        let want_pay = WantPay::selling(RequestKey::new(&[setup.key; 32]).unwrap(), FACILITATOR).unwrap();
         Pay::builder()
             .facilitator(Arc::new(engine))
             .mechanisms(vec![Arc::new(ExactEvm::offline()), Arc::new(PayProofEvm::knowing(contracts))])

@@ -40,7 +40,7 @@ fn challenge(description: &str) -> Challenge {
 
 #[test]
 fn the_hash_of_a_request_holds_beside_other_dialects_whatever_the_description_is() {
-    let seller = WantPay::selling(RequestKey::new(&[1; 32]).unwrap(), "https://pay.example.com/");
+    let seller = WantPay::selling(RequestKey::new(&[1; 32]).unwrap(), "https://pay.example.com/").unwrap();
     let dialects = Dialects::standard().with(std::sync::Arc::new(seller));
     for description in ["", "the weather", &"long ".repeat(100)] {
         let parts = dialects.write_challenge(&challenge(description));
