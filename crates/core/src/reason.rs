@@ -153,9 +153,16 @@ impl<'de> Deserialize<'de> for Reason {
     }
 }
 
-/// Untrusted text made safe to show: at most `chars_max` characters, none of them a control character.
+/// Untrusted text made safe to show: at most `chars_max` characters, none of them a control character or one that turns or hides
+/// what stands beside it.
 pub fn printable(text: &str, chars_max: usize) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(chars_max).collect()
+    text.chars().map(|c| if c.is_control() || is_unseen(c) { ' ' } else { c }).take(chars_max).collect()
+}
+
+/// Marks of direction (UAX #9), line ends of Unicode, and characters without a width: with them an account can be made to look like
+/// another.
+fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// The payment is at fault. Nothing has moved and nothing will because of it.
@@ -269,5 +276,21 @@ mod tests {
         let reason = Reason::from_code(&format!("evil\r\n{}", "x".repeat(1000)));
         assert_eq!(reason.code().chars().count(), 96);
         assert!(!reason.code().chars().any(char::is_control));
+    }
+
+    #[test]
+    fn what_turns_or_hides_text_is_not_shown() {
+        // An account written backwards, a line end of Unicode, a name with a hole, and a flag of invisible letters.
+        for evil in
+            ["\u{202e}A204x0", "a\u{2028}b", "USD\u{200b}C", "\u{2066}x\u{2069}", "\u{e0041}", "\u{1b}[2J"]
+        {
+            let shown = printable(evil, 100);
+            assert!(
+                shown.contains(' ') && shown.chars().all(|c| !c.is_control() && !is_unseen(c)),
+                "{shown:?}"
+            );
+            assert_eq!(shown.chars().count(), evil.chars().count());
+        }
+        assert_eq!(printable("Zürich, 天気, ₿ 🌦", 100), "Zürich, 天気, ₿ 🌦");
     }
 }

@@ -125,22 +125,22 @@ fn print(url: &str, status: StatusCode, report: &Report, now: Timestamp) {
         println!("\n{}", one.dialect);
         let Some(challenge) = &one.challenge else { continue };
         if !challenge.resource.description.is_empty() {
-            println!("  sells     {}", printable(&challenge.resource.description, SHOWN_CHARS_MAX));
+            println!("  sells       {}", printable(&challenge.resource.description, SHOWN_CHARS_MAX));
         }
         for offer in &challenge.offers {
             println!(
-                "  {:<9} {} on {} to {}",
+                "  {:<11} {} on {} to {}",
                 printable(&offer.scheme, 20),
                 price(offer),
                 offer.network,
                 printable(&offer.pay_to, 50)
             );
             if let Some(expires) = offer.extra.get("expires").and_then(Value::as_u64) {
-                println!("            to be paid within {} s", Timestamp(expires).since(now));
+                println!("              to be paid within {} s", Timestamp(expires).since(now));
             }
         }
         if let Some(path) = &challenge.pass_at {
-            println!("  pass      sold at {}", printable(path, SHOWN_CHARS_MAX));
+            println!("  pass        sold at {}", printable(path, SHOWN_CHARS_MAX));
         }
     }
     println!();

@@ -4,6 +4,7 @@
 mod cli;
 mod database;
 mod hostile;
+mod inspect;
 mod interop;
 mod kill;
 #[cfg(feature = "failpoints")]

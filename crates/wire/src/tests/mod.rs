@@ -3,6 +3,7 @@
 mod agentxpay;
 mod bare;
 mod facilitator;
+mod inspect;
 mod noise;
 mod round_trips;
 mod threats;

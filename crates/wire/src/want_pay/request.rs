@@ -6,6 +6,7 @@
 
 use std::net::IpAddr;
 
+use groat_core::reason::printable;
 use groat_core::{Network, Timestamp};
 use http::Uri;
 use serde_json::{Map, Value};
@@ -186,11 +187,7 @@ impl PaymentRequest {
 
     /// The description for people: without what could rewrite the line that it stands in.
     pub fn shown_description(&self) -> String {
-        let is_plain = |c: &char| {
-            !c.is_control()
-                && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-        };
-        self.description.iter().flat_map(|text| text.chars()).filter(is_plain).collect()
+        self.description.as_deref().map_or_else(String::new, |text| printable(text, TEXT_CHARS_MAX))
     }
 
     /// The body: members in the order of the profile, with version and hash.
@@ -443,6 +440,6 @@ pub(super) mod tests {
     #[test]
     fn a_description_cannot_rewrite_the_line_it_stands_in() {
         let request = changed("description", json!("Pay\u{202e}\r\n\u{1b}[2J 1 cent\u{200b}")).unwrap();
-        assert_eq!(request.shown_description(), "Pay[2J 1 cent");
+        assert_eq!(request.shown_description(), "Pay    [2J 1 cent ");
     }
 }
