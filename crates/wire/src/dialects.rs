@@ -1,5 +1,6 @@
 //! All dialects of one place, asked together.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use groat_core::payment::DialectId;
@@ -26,6 +27,16 @@ pub static RESPONSE_HEADERS: Fields = Fields::new(|| {
 
 /// Names of header fields, of every dialect that we know.
 pub type Fields = LazyLock<Vec<&'static str>>;
+
+/// The challenge without the offers that only other dialects tell.
+fn told_in<'c>(dialect: &dyn Dialect, challenge: &'c Challenge) -> Cow<'c, Challenge> {
+    let is_own = |offer: &&Offer| offer.dialect.as_ref().is_none_or(|one| *one == dialect.id());
+    if challenge.offers.iter().all(|offer| is_own(&offer)) {
+        return Cow::Borrowed(challenge);
+    }
+    let offers = challenge.offers.iter().filter(is_own).cloned().collect();
+    Cow::Owned(Challenge { offers, ..challenge.clone() })
+}
 
 fn fields_of(which: impl Fn(&dyn Dialect) -> &'static [&'static str]) -> Vec<&'static str> {
     Dialects::all().iter().flat_map(which).copied().collect()
@@ -93,18 +104,10 @@ impl Dialects {
     pub fn write_challenge(&self, challenge: &Challenge) -> ChallengeParts {
         let mut parts = ChallengeParts::default();
         for dialect in self.iter() {
-            let others = |offer: &&Offer| offer.dialect.as_ref().is_some_and(|one| *one != dialect.id());
-            match challenge.offers.iter().any(|offer| others(&offer)) {
-                false => dialect.write_challenge(challenge, &mut parts),
-                true => {
-                    let own: Vec<Offer> =
-                        challenge.offers.iter().filter(|offer| !others(offer)).cloned().collect();
-                    if own.is_empty() {
-                        // It has nothing to say: an empty list would be read as an offer of nothing.
-                        continue;
-                    }
-                    dialect.write_challenge(&Challenge { offers: own, ..challenge.clone() }, &mut parts);
-                }
+            match told_in(dialect, challenge) {
+                // It has nothing to say: an empty list would be read as an offer of nothing.
+                Cow::Owned(own) if own.offers.is_empty() => {}
+                own => dialect.write_challenge(&own, &mut parts),
             }
         }
         parts
@@ -149,9 +152,17 @@ impl Dialects {
         }
     }
 
-    /// The offer that the payment accepts, under the rules of its dialect.
+    /// The offer that the payment accepts, under the rules of its dialect. What is told in one dialect alone is paid in that one:
+    /// another would not bind the proof as it does.
     pub fn choose<'c>(&self, payment: &Payment, challenge: &'c Challenge) -> Result<&'c Offer, Reason> {
-        self.by_id(&payment.dialect).ok_or(Reason::NoMatchingRequirements)?.choose(payment, challenge)
+        let dialect = self.by_id(&payment.dialect).ok_or(Reason::NoMatchingRequirements)?;
+        match told_in(dialect, challenge) {
+            Cow::Borrowed(all) => dialect.choose(payment, all),
+            Cow::Owned(own) => {
+                let chosen = dialect.choose(payment, &own)?;
+                challenge.offers.iter().find(|offer| *offer == chosen).ok_or(Reason::NoMatchingRequirements)
+            }
+        }
     }
 
     /// The payment with what its dialect wants a buyer to repeat of the challenge.

@@ -287,3 +287,32 @@ fn the_fingerprint_of_a_payment_does_not_hang_on_the_order_of_its_echo() {
     let empty = Challenge { extensions: Map::new(), ..challenge };
     assert_ne!(ours.fingerprint(), Payment { resource: None, ..v2_payment(&empty, &offer()) }.fingerprint());
 }
+
+/// An offer that one dialect tells is paid in that one: the others would leave out what it binds a proof to.
+#[test]
+fn b15_t07_what_one_dialect_offers_is_paid_in_no_other() {
+    let own = |scheme: &str, dialect: groat_core::payment::DialectId| Offer {
+        scheme: scheme.into(),
+        dialect: Some(dialect),
+        ..offer()
+    };
+    let offers = [
+        own(crate::agentxpay::SCHEME, crate::agentxpay::ID),
+        own(crate::want_pay::SCHEME, crate::want_pay::ID),
+        own("exact", crate::want_pay::ID),
+    ];
+    for theirs in offers {
+        let mixed = challenge(vec![theirs.clone(), Offer { amount: Amount::from_units(20_000), ..offer() }]);
+        let payment = |dialect| Payment { dialect, scheme: theirs.scheme.clone(), ..v1_payment("10000") };
+        let echo = x402_v2::accept(payment(x402_v1::ID), &mixed, &theirs);
+        for payment in [payment(x402_v1::ID), echo, payment(crate::token::ID)] {
+            let chosen = dialects().choose(&payment, &mixed);
+            assert!(
+                chosen.as_ref().is_err() || chosen == Ok(&mixed.offers[1]),
+                "{:?}: {chosen:?}",
+                payment.dialect
+            );
+            assert!(dialects().choose(&payment, &challenge(vec![theirs.clone()])).is_err());
+        }
+    }
+}
