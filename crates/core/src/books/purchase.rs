@@ -14,7 +14,8 @@ pub struct SignedPayment {
     pub payment: Payment,
     /// The offer it accepts.
     pub offer: Offer,
-    /// After this the chain will not take it.
+    /// After this the chain will not take it; of a transaction, which a chain may take at any time: after this its seller
+    /// will not.
     pub valid_until: Timestamp,
     /// Where it goes, when it buys a pass and does not travel with the request itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
