@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::server::{serve, serve_callers};
 use crate::settle::reason;
+use crate::want_pay::Shop;
 use crate::world::{PAY_TO, World, offer};
 
 const KEY: &str = "groat_for-a-shop";
@@ -54,11 +55,20 @@ async fn ask(server: SocketAddr, method: &str, path: &str, fields: &[&str]) -> (
 async fn with_keys_set_only_capability_health_and_description_are_open() {
     let world = World::new(Mining::Instant);
     let server = serve_callers(&world, vec![caller()]).await;
+    // One with a contract, for what is there only then.
+    let shop = Shop::with(Mining::Instant, vec![caller()]);
     let (_, _, description) = ask(server, "GET", "/openapi.json", &[]).await;
-    let mut asked = 0;
+    let (mut asked, mut of_requests) = (0, 0);
     for (path, methods) in description["paths"].as_object().unwrap() {
         let mut methods = methods.as_object().unwrap().keys().filter(|key| *key != "parameters");
         let method = methods.next().unwrap().to_uppercase();
+        if path.starts_with("/v1/") && !path.starts_with("/v1/webhook_endpoints") {
+            of_requests += 1;
+            let answer = shop.ask(&method, &path.replace("{id}", "pay_1"), "", &[]).await;
+            let expected = if path == "/v1/supported" { (200, None) } else { (401, Some("unauthorized")) };
+            assert_eq!((answer.status, answer.body["code"].as_str()), expected, "{path}");
+            continue;
+        }
         let (status, wanted, answer) = ask(server, &method, path, &[]).await;
         if ["/supported", "/livez", "/readyz"].contains(&path.as_str()) {
             assert_eq!(status, 200, "{path}");
@@ -68,7 +78,7 @@ async fn with_keys_set_only_capability_health_and_description_are_open() {
         assert_eq!((status, wanted.as_str(), &answer["error"]), (401, "Bearer", &"unauthorized".into()));
         assert!(answer["message"].as_str().unwrap().contains("Authorization: Bearer KEY"), "{answer}");
     }
-    assert!(asked >= 5, "{description}");
+    assert!(asked >= 5 && of_requests == 6, "{description}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
