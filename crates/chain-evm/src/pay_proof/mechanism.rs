@@ -4,6 +4,8 @@
 //! The proof as JSON, made by the dialect of what it read: `{algorithm, signingInput, signature, claims: {…}, expires}`.
 
 use alloy_primitives::Address;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use groat_core::key::KeyKind;
 use groat_core::offer::{Ask, Currency};
 use groat_core::payment::DialectId;
@@ -78,6 +80,14 @@ impl Shown {
 
     pub(super) fn claim(&self, key: &str) -> &str {
         self.claims.get(key).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Whether the claims are those of the token that was signed. What a seller has read out of it fits; a payment that came
+    /// another way may say anything beside a signature over something else (threat row T07).
+    pub(super) fn says_what_was_signed(&self) -> bool {
+        let signed = self.signing_input.split('.').nth(1).and_then(|part| BASE64.decode(part).ok());
+        let signed = signed.and_then(|bytes| serde_json::from_slice::<Map<String, Value>>(&bytes).ok());
+        signed.is_some_and(|signed| self.claims.iter().all(|(name, value)| signed.get(name) == Some(value)))
     }
 
     fn second(&self, key: &str) -> u64 {

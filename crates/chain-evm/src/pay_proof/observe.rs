@@ -117,6 +117,9 @@ async fn signer(chain: &Chain, shown: &Shown) -> Result<Address, Failure> {
     let bad = |message: String| -> Failure {
         Refusal { message: Some(message), ..code("bad_signature").into() }.into()
     };
+    if !shown.says_what_was_signed() {
+        return Err(bad("the claims are not those of the token that was signed".to_owned()));
+    }
     match verify(&shown.proof(chain.chain_id())) {
         Ok(Signer::Account(account)) => Ok(account),
         Ok(Signer::AskChain(question)) => match accepts(chain, &question).await? {
@@ -210,5 +213,35 @@ mod tests {
         // Several in one transaction: one of one unit cannot hide ours.
         let dust = PaymentSettled { amount: U256::from(1), ..event() };
         assert_eq!(judged(&[log(CONTRACT, &dust), log(CONTRACT, &event())]), Ok(U256::from(9)));
+    }
+
+    #[test]
+    fn t07_claims_beside_a_token_that_says_something_else_are_nobody_s() {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+        let signed =
+            serde_json::json!({ "iss": BUYER, "sub": "pay_1", "iat": 1, "aud": ["https://a.example"] });
+        let input = |part: &str| format!("e30.{part}");
+        let shown = |input: String, claims: serde_json::Value| {
+            let proof = serde_json::json!({
+                "algorithm": "ES256K", "signingInput": input, "signature": "0x", "claims": claims,
+            });
+            Shown::read(&proof).unwrap().says_what_was_signed()
+        };
+        let token = input(&BASE64.encode(signed.to_string()));
+        assert!(shown(token.clone(), signed.clone()));
+        for (name, other) in [
+            ("sub", serde_json::json!("pay_2")),
+            ("iat", serde_json::json!(2)),
+            ("htm", serde_json::json!("GET")),
+            ("aud", serde_json::json!("https://a.example")),
+        ] {
+            let mut claims = signed.clone();
+            claims[name] = other;
+            assert!(!shown(token.clone(), claims), "{name}");
+        }
+        for broken in ["", "e30", "e30.!", "e30.W10"] {
+            assert!(!shown(broken.to_owned(), signed.clone()), "{broken}");
+        }
     }
 }
