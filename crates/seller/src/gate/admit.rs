@@ -354,8 +354,10 @@ async fn work(mut work: Work, ticket: Ticket) {
             work.lost()
         }
     };
+    let reply = Arc::new(reply);
+    // First the payment is free, then the client hears: it may come again at once.
+    ticket.land(Arc::clone(&reply));
     work.deliver(&reply);
-    ticket.land(reply);
 }
 
 async fn landed(reply: &mut watch::Receiver<Option<Arc<Reply>>>) -> Option<Arc<Reply>> {

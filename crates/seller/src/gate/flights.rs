@@ -98,9 +98,12 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    /// Gives everybody who waits the answer. By now the book says the same to whoever comes later.
-    pub(crate) fn land(self, reply: Reply) {
-        self.sender.send_replace(Some(Arc::new(reply)));
+    /// Frees the payment, and then gives everybody who waits the answer: who hears it and comes again must not be given it again
+    /// when it says "not yet". By now the book says the same to whoever comes later.
+    pub(crate) fn land(self, reply: Arc<Reply>) {
+        let sender = self.sender.clone();
+        drop(self);
+        sender.send_replace(Some(reply));
     }
 }
 
@@ -111,5 +114,46 @@ impl Drop for Ticket {
         if map.is_empty() {
             self.flights.empty.notify_waiters();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Context, Wake, Waker};
+
+    use groat_core::key::KeyKind;
+    use groat_core::{Network, PaymentKey};
+    use http::StatusCode;
+
+    use super::*;
+
+    /// Looks at the payment in the very moment in which it is woken.
+    struct Look(Arc<Flights>, PaymentId, AtomicBool);
+
+    impl Wake for Look {
+        fn wake(self: Arc<Self>) {
+            self.2.store(self.0.has(&self.1), Ordering::SeqCst);
+        }
+    }
+
+    /// Else whoever sends the same again at once would be given the old answer, also one that says "not yet".
+    #[test]
+    fn who_gets_an_answer_finds_the_payment_free() {
+        let flights = Flights::new(8);
+        let id = PaymentKey::new(KeyKind::Transaction, &Network::eip155(1), &[b"one"]).id();
+        let print = Fingerprint::of(&[b"the same"]);
+        let prints = Prints { payment: print.clone(), request: print };
+        let Seat::Lead(ticket) = flights.board(id, &prints) else { panic!("it was free") };
+        let Seat::Follow(mut waiting) = flights.board(id, &prints) else { panic!("it was in work") };
+        let look = Arc::new(Look(Arc::clone(&flights), id, AtomicBool::new(true)));
+        let waker = Waker::from(Arc::clone(&look));
+        let mut answer = pin!(waiting.wait_for(Option::is_some));
+        assert!(answer.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        ticket.land(Arc::new(Reply::error(StatusCode::SERVICE_UNAVAILABLE, "not_yet", "later")));
+        assert!(!look.2.load(Ordering::SeqCst), "it was still in work when its answer came");
+        assert!(answer.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+        assert!(matches!(flights.board(id, &prints), Seat::Lead(_)));
     }
 }

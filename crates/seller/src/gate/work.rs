@@ -113,9 +113,9 @@ impl Work {
     }
 
     /// Gives the answer to the client that came first, unless it got a stream, and to whoever follows.
-    pub(crate) fn deliver(&mut self, reply: &Reply) {
+    pub(crate) fn deliver(&mut self, reply: &Arc<Reply>) {
         if let Some(ticket) = self.further.take() {
-            ticket.land(reply.clone());
+            ticket.land(Arc::clone(reply));
         }
         if let Some(live) = self.live.take() {
             // A client that has left comes back for it.
