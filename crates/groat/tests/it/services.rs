@@ -89,6 +89,11 @@ fn a_service_is_discovered_and_sold_by_a_gate_that_agrees_with_its_registry() {
     let without =
         gate(home.path(), "", &seller, price).args(["--facilitator", "http://127.0.0.1:9"]).output().unwrap();
     fails(&without, "no node of eip155:84532 is set");
+    // Whoever settles: this node would say who has subscribed.
+    let mut foreign = gate(home.path(), &chain, &seller, price);
+    let foreign =
+        foreign.args(["--network", "base", "--facilitator", "http://127.0.0.1:9"]).output().unwrap();
+    fails(&foreign, "the node of eip155:8453: ");
 }
 
 #[test]

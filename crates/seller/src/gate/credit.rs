@@ -97,6 +97,11 @@ impl Credit {
         }
     }
 
+    /// The payments that are waited for.
+    pub(crate) fn open(&self) -> HashSet<PaymentId> {
+        self.lock().open.keys().copied().collect()
+    }
+
     /// Forgets what others have been paid meanwhile: all but these.
     pub(crate) fn keep(&self, is_open: impl Fn(&PaymentId) -> bool) {
         self.lock().open.retain(|id, _| is_open(id));

@@ -122,6 +122,7 @@ impl Till<'_> {
         let pause = Duration::from_millis(self.shop.limits.settle_again_after_ms);
         let mut transaction = receipt.transaction.clone();
         loop {
+            let mut is_told = true;
             match self.known().await {
                 // After a reorganisation it may be in another transaction than the first receipt says.
                 Known::Settled(Receipt { transaction, .. }) => {
@@ -130,16 +131,17 @@ impl Till<'_> {
                 Known::Moving(told) => transaction = told.or(transaction),
                 Known::Failed(reason) => return Settlement::Refused(reason.into()),
                 Known::Still => return Settlement::Pending(transaction),
-                Known::Unknown => {
+                // A node or a facilitator that does not answer now may do so in a moment.
+                Known::Unknown => is_told = false,
+            }
+            if Instant::now() + pause > deadline {
+                if !is_told {
                     tracing::error!(
                         payment = %self.id,
                         "the facilitator does not tell how deep a payment lies, so nothing is served for it: use a \
                          groat facilitator that reaches its node, or set `confirmations = 1` for this route"
                     );
-                    return Settlement::Pending(transaction);
                 }
-            }
-            if Instant::now() + pause > deadline {
                 return Settlement::Pending(transaction);
             }
             sleep(pause).await;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use futures_util::{StreamExt, stream};
 use groat_core::books::{Aggregate, Owed, SaleEvent, SaleState};
 use groat_core::{Fault, Reason};
 
@@ -20,27 +21,36 @@ pub struct Recovered {
 }
 
 const PAGE: usize = 256;
+/// Sales that are looked after together: one whose facilitator does not answer must not keep all others waiting.
+const AT_ONCE: usize = 32;
 
 /// Goes once through all open sales, after a start and every now and then. A buyer that resends meanwhile is served as
 /// always: whoever writes first wins.
 pub(crate) async fn recover(shop: &Shop) -> Result<Recovered, Fault> {
     let mut found = Recovered::default();
     let mut after: Option<String> = None;
+    let known = shop.credit.open();
     let mut open = HashSet::new();
     loop {
         let page = shop.sales.open(after.as_deref(), PAGE).await?;
         let Some(last) = page.last() else {
-            shop.credit.keep(|id| open.contains(id) || shop.flights.has(id));
+            // What was lent meanwhile may lie before the place where we are.
+            shop.credit.keep(|id| open.contains(id) || !known.contains(id) || shop.flights.has(id));
             return Ok(found);
         };
         after = Some(last.sale().id.to_string());
-        for held in page {
+        let looked = page.into_iter().map(|held| async {
             let id = held.sale().id;
-            if finish(shop, held).await? {
-                found.finished += 1;
-            } else {
-                found.open += 1;
-                open.insert(id);
+            finish(shop, held).await.map(|is_finished| (id, is_finished))
+        });
+        let mut looked = stream::iter(looked).buffer_unordered(AT_ONCE);
+        while let Some(one) = looked.next().await {
+            match one? {
+                (_, true) => found.finished += 1,
+                (id, false) => {
+                    found.open += 1;
+                    open.insert(id);
+                }
             }
         }
     }

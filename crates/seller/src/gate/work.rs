@@ -320,6 +320,8 @@ impl Work {
 
     async fn adopt(&mut self, held: Held) -> Step {
         let sale = held.sale();
+        // A proof alone does not always say it.
+        self.order.valid_until = self.order.valid_until.min(sale.valid_until);
         let same = self.is_same(sale);
         let desk = &self.order.desk;
         match &sale.state {
@@ -531,12 +533,13 @@ impl Work {
 
     /// The handler of a request whose money has moved; its answer counts, whatever it is.
     async fn serve_paid(&mut self, held: Held, receipt: Receipt) -> Step {
-        let response = match self.handle(Some(receipt.clone())).await {
-            Ok(response) => response,
-            Err(trouble) => trouble.reply().response(),
+        let (response, is_over) = match self.handle(Some(receipt.clone())).await {
+            Ok(response) => (response, true),
+            // It may have done its work all the same, and another run would do it twice.
+            Err(trouble) => (trouble.reply().response(), self.order.parts.method.is_safe()),
         };
         let (parts, body) = response.into_parts();
-        if self.paid_before && !parts.status.is_success() {
+        if self.paid_before && is_over && !parts.status.is_success() {
             return self.give_back(held, parts, body, &receipt).await;
         }
         self.stream(held, parts, Bytes::new(), body, receipt).await

@@ -94,6 +94,28 @@ async fn a_request_waits_while_its_payment_gets_deeper() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_facilitator_that_does_not_answer_for_a_while_ends_no_waiting() {
+    let world = World::new();
+    let app = world.weather(&world.builder().confirmations(Confirmations::Blocks(3)).build().unwrap());
+    world.fake.knows(id("n"), settled_state());
+    let paid = pay_for(&app, get("/weather"), "n").await;
+    world.fake.without_memory.store(true, std::sync::atomic::Ordering::SeqCst);
+    let call = tokio::spawn({
+        let app = app.clone();
+        async move { send(&app, paid).await }
+    });
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    assert!(!call.is_finished());
+    // It answers again, first without a depth.
+    world.fake.without_memory.store(false, std::sync::atomic::Ordering::SeqCst);
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    assert!(!call.is_finished());
+    *world.fake.depth.lock().unwrap() = blocks(3);
+    assert_eq!(call.await.unwrap().status, StatusCode::OK);
+    assert_eq!((world.hits(), world.fake.settles()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn i7_a_payment_that_a_reorganisation_undid_for_good_is_withheld() {
     let world = World::new();
     let app = world.weather(&world.builder().confirmations(Confirmations::Blocks(3)).build().unwrap());

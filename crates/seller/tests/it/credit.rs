@@ -107,6 +107,63 @@ async fn r0_29_what_was_owed_when_the_gate_died_is_settled_without_the_buyer() {
     assert_eq!(world.sale("a").await.paid_at, Some(Timestamp(NOW)));
 }
 
+/// Leaves this many debts of payers in the book, and says how long it takes to look after them while nobody answers.
+async fn looked_after(debts: usize) -> std::time::Duration {
+    let world = World::new();
+    let pay = world.pay();
+    let layer = pay.route().price("$0.01").settle(Settle::Async).unsettled_max("$1").build().unwrap();
+    let app = Router::new().route("/weather", any(|| async { text("sunny") }).layer(layer));
+    for _ in 0..debts {
+        world.fake.script_settle(unavailable());
+    }
+    for nonce in 0..debts {
+        assert_eq!(buy(&app, get("/weather"), &nonce.to_string()).await.status, StatusCode::OK);
+    }
+    pay.drained().await;
+    for _ in 0..4 * debts {
+        world.fake.script_settle(Script::Hang);
+    }
+    let start = tokio::time::Instant::now();
+    let found = world.pay().recover().await.unwrap();
+    assert_eq!((found.finished, found.open), (0, debts as u64));
+    start.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn debts_are_looked_after_together_when_nobody_answers() {
+    assert_eq!(looked_after(20).await, looked_after(1).await);
+}
+
+#[tokio::test]
+async fn r0_18_what_is_lent_while_debts_are_looked_after_is_not_forgotten() {
+    let world = World::new();
+    let (app, pay) = trusting(&world);
+    // The second lies before the place where looking has come to.
+    let mut nonces = ["a", "c"];
+    nonces.sort_by_key(|nonce| std::cmp::Reverse(id(nonce).to_string()));
+    let [first, second] = nonces;
+    let nobody_knows = || (0..2).for_each(|_| world.fake.script_settle(pending("0x1")));
+    nobody_knows();
+    assert_eq!(buy(&app, get("/weather"), first).await.status, StatusCode::OK);
+    pay.drained().await;
+    let gate = Arc::new(Semaphore::new(0));
+    world.fake.script_settle(Script::Wait(gate.clone()));
+    let looking = tokio::spawn({
+        let pay = pay.clone();
+        async move { pay.recover().await }
+    });
+    until(async || world.fake.settles() == 3).await;
+    nobody_knows();
+    assert_eq!(buy(&app, get("/weather"), second).await.status, StatusCode::OK);
+    pay.drained().await;
+    gate.add_permits(1);
+    assert_eq!(looking.await.unwrap().unwrap().finished, 1);
+    // One is owed, so one more is lent, and the next waits for its money.
+    world.fake.script_settle(Script::Wait(gate.clone()));
+    assert!(buy(&app, get("/weather"), "x").await.receipt().is_none());
+    assert!(buy(&app, get("/weather"), "y").await.receipt().is_some());
+}
+
 #[tokio::test]
 async fn r0_18_a_hundred_requests_at_once_owe_no_more_than_the_route_allows() {
     let world = World::new();

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
-use axum::routing::get as on_get;
+use axum::routing::{any, get as on_get};
 use groat_core::offer::Ask;
 use groat_core::ports::{Facilitator, Mechanism, PaymentStatus, Supported, Token};
 use groat_core::{
@@ -160,7 +160,7 @@ fn shop(services: &[&'static str]) -> Shop {
     };
     let two = world.counted(|_, _| async { text("two") });
     let app = Router::new()
-        .route("/one", on_get(one).layer(layer("1")))
+        .route("/one", any(one).layer(layer("1")))
         .route("/two", on_get(two).layer(layer("2")))
         .route("/two/more", on_get(|| async { text("more") }).layer(layer("1")));
     Shop { app, permits, fails, world }
@@ -207,4 +207,27 @@ async fn b16_a_payment_that_was_given_back_buys_nothing_that_it_was_not_made_for
     assert_eq!(shop.world.hits(), 0);
     shop.fails.store(false, Ordering::SeqCst);
     assert_eq!(send(&shop.app, shown("/one")).await.body, "one");
+}
+
+/// A handler that gave no answer may have done its work: only what changes nothing is run again for the same payment.
+#[tokio::test(start_paused = true)]
+async fn r12_a_run_without_an_answer_is_repeated_only_where_that_is_safe() {
+    for is_safe in [true, false] {
+        let shop = shop(&["1"]);
+        let asked = || {
+            let mut request = shown("/one");
+            *request.method_mut() = if is_safe { http::Method::GET } else { http::Method::POST };
+            request
+        };
+        let late = send(&shop.app, asked()).await;
+        assert_eq!(said(&late), (StatusCode::GATEWAY_TIMEOUT, "handler_timeout".into()));
+        shop.permits.add_permits(1);
+        shop.fails.store(false, Ordering::SeqCst);
+        let again = send(&shop.app, asked()).await;
+        assert_eq!(again.body == "one", is_safe, "{again:?}");
+        assert_eq!(shop.permits.available_permits(), usize::from(!is_safe), "whether it ran again");
+        if !is_safe {
+            assert_eq!(said(&again), said(&late), "what was bought");
+        }
+    }
 }

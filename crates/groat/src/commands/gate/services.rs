@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use groat_chain_evm::{ByHashEvm, Chain, ServiceTrouble};
 use groat_core::Terms;
 
@@ -13,6 +13,10 @@ const INTERVAL: Duration = Duration::from_secs(60);
 
 /// Refuses to start with a service that buyers would not pay for, or pay for in vain.
 pub(super) async fn check(nodes: &[Chain], services: &[Terms]) -> anyhow::Result<()> {
+    for node in nodes {
+        // One of another chain would say who has subscribed, and what a service costs.
+        node.check_id().await.with_context(|| format!("the node of {}", node.network()))?;
+    }
     let registry = ByHashEvm::on(nodes.to_vec());
     for terms in services {
         match registry.compare(terms).await {
