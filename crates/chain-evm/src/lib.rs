@@ -16,11 +16,11 @@ mod transaction;
 
 pub use by_hash::{
     ByHashEvm, Contracts, EventKind, Listed, MadeLog, NATIVE, PAYMENT_MADE, PaidEvent, Purse,
-    SUBSCRIPTION_PAID, ServiceAsk, ServiceTrouble, Wanted, discover, history, service_terms,
+    SUBSCRIPTION_PAID, ServiceAsk, ServiceTrouble, Wanted, discover, history, history_of, service_terms,
 };
 pub use chain::{Chain, ChainLimits, ChainOptions, Simulate};
 #[doc(hidden)]
 pub use exact::fuzzing;
 pub use exact::{ExactEvm, abi, proof, typed_data};
 pub use gas_key::{GasKey, GasKeyError};
-pub use rpc::Rpc;
+pub use rpc::{Block, Rpc};

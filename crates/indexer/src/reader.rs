@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use groat_chain_evm::{Chain, Contracts, EventKind, PaidEvent, history};
+use groat_chain_evm::{Block, Chain, Contracts, EventKind, PaidEvent, history, history_of};
 use groat_core::books::{Aggregate, IndexCursor, IndexCursorEvent, IndexedPayment, IndexedPaymentEvent};
-use groat_core::ports::{Clock, Store};
+use groat_core::ports::{Clock, Store, Write};
 use groat_core::{Amount, Fault, Timestamp};
 use groat_store::{Entry, Journal};
 use tokio::sync::Mutex;
@@ -53,8 +53,13 @@ pub struct Indexer {
     status: RwLock<(u64, Timestamp)>,
 }
 
-/// Records that are read from the store at a time.
+/// Records that are read from the store, or undone, at a time.
 const PAGE: usize = 512;
+/// So far below the newest block each is asked for by its hash: behind one URL there may be nodes that do not have it yet, and by
+/// its number they would say that nothing happened in it.
+const NEW_BLOCKS: u64 = 64;
+/// So many of them at a time.
+const NEW_WINDOW: u64 = 16;
 
 impl Indexer {
     /// An index in this store, taken up where it stands. A store has one index, of one chain and set of contracts.
@@ -104,8 +109,10 @@ impl Indexer {
             let Some(safe) = head.checked_sub(self.options.lag).filter(|safe| *safe >= first) else {
                 return Ok(polled);
             };
-            let to = safe.min(first.saturating_add(self.options.window.max(1) - 1));
-            polled.found += self.read(&mut place, entry, first, to).await?;
+            let is_new = head.saturating_sub(first) < NEW_BLOCKS;
+            let window = self.options.window.clamp(1, if is_new { NEW_WINDOW } else { u64::MAX });
+            let to = safe.min(first.saturating_add(window - 1));
+            polled.found += self.read(&mut place, entry, first, to, is_new).await?;
         }
     }
 
@@ -116,17 +123,32 @@ impl Indexer {
         entry: Entry<IndexCursor>,
         from: u64,
         to: u64,
+        is_new: bool,
     ) -> Result<usize, Fault> {
-        let hash = self
-            .hash(to)
-            .await?
-            .ok_or_else(|| Fault::garbled("chain", "a block below the head is not there"))?;
-        let events = history(&self.chain, &self.contracts, from, to).await?;
+        let not_there = || Fault::garbled("chain", "a block below the head is not there");
+        let hash = self.hash(to).await?.ok_or_else(not_there)?;
+        let mut events = Vec::new();
+        if is_new {
+            let mut parent = entry.record.last().map(|(_, hash)| hash.clone());
+            for number in from..=to {
+                let block = self.block(number).await?.ok_or_else(not_there)?;
+                // Two nodes may be on two branches.
+                if parent
+                    .replace(block.hash.to_string())
+                    .is_some_and(|hash| hash != block.parent_hash.to_string())
+                {
+                    return Err(reorganised());
+                }
+                events.extend(history_of(&self.chain, &self.contracts, block).await?);
+            }
+        } else {
+            events = history(&self.chain, &self.contracts, from, to).await?;
+        }
         // The same chain before and after, and it goes on from where we were.
         let is_same =
             self.hash(to).await?.as_ref() == Some(&hash) && self.fork(&entry.record).await?.is_none();
         if !is_same {
-            return Err(Fault::unavailable("chain", "it is reorganised while it is read"));
+            return Err(reorganised());
         }
         let mut writes = Vec::with_capacity(events.len() + 1);
         let mut rows = Vec::with_capacity(events.len());
@@ -183,18 +205,38 @@ impl Indexer {
         let block =
             kept.checked_sub(1).and_then(|index| entry.record.read.get(index)).map(|(block, _)| *block);
         let gone: Vec<At> = self.rows().after(block);
+        // The newest first, and the place last: whoever is stopped on the way has undone some, and finds the rest again.
+        let mut pages: Vec<&[At]> = gone.rchunks(PAGE).collect();
+        let last = pages.pop().unwrap_or_default();
+        for page in pages {
+            let writes = self.undo(page).await?;
+            *place = None;
+            if !self.store.commit(writes).await? {
+                return Err(taken());
+            }
+            self.forget(page);
+        }
+        let writes = self.undo(last).await?;
+        self.commit(place, entry, IndexCursorEvent::Return(kept), writes).await?;
+        self.forget(last);
+        Ok(gone.len())
+    }
+
+    async fn undo(&self, gone: &[At]) -> Result<Vec<Write>, Fault> {
         let mut writes = Vec::with_capacity(gone.len() + 1);
-        for (block, log_index) in &gone {
+        for (block, log_index) in gone {
             let key = format!("{block:020}/{log_index:010}");
             let garbled = || Fault::garbled("store", format!("the indexed payment {key} is not as it was"));
             let old = self.payments.load(&key).await?.ok_or_else(garbled)?;
             let next = old.record.clone().apply(IndexedPaymentEvent::Undo, self.clock.now());
             writes.push(self.payments.stage(&old, &next.ok_or_else(garbled)?));
         }
-        self.commit(place, entry, IndexCursorEvent::Return(kept), writes).await?;
+        Ok(writes)
+    }
+
+    fn forget(&self, gone: &[At]) {
         let mut rows = self.rows_mut();
         gone.iter().for_each(|at| rows.remove(*at));
-        Ok(gone.len())
     }
 
     /// Payments and place in one commit.
@@ -203,7 +245,7 @@ impl Indexer {
         place: &mut Option<Entry<IndexCursor>>,
         entry: Entry<IndexCursor>,
         event: IndexCursorEvent,
-        mut writes: Vec<groat_core::ports::Write>,
+        mut writes: Vec<Write>,
     ) -> Result<(), Fault> {
         let next = entry.record.clone().apply(event, self.clock.now());
         let next = next.ok_or_else(|| Fault::garbled("store", "the place of the index does not fit"))?;
@@ -255,10 +297,13 @@ impl Indexer {
         format!("{} {payments} {subscriptions} from {}", self.chain.network(), self.options.first_block)
     }
 
-    async fn hash(&self, number: u64) -> Result<Option<String>, Fault> {
+    async fn block(&self, number: u64) -> Result<Option<Block>, Fault> {
         let block = self.chain.rpc().block(number).await?;
-        let block = block.filter(|block| block.number.to::<u64>() == number);
-        Ok(block.map(|block| block.hash.to_string()))
+        Ok(block.filter(|block| block.number.to::<u64>() == number))
+    }
+
+    async fn hash(&self, number: u64) -> Result<Option<String>, Fault> {
+        Ok(self.block(number).await?.map(|block| block.hash.to_string()))
     }
 
     fn tell(&self, cursor: &IndexCursor) {
@@ -300,6 +345,10 @@ impl std::fmt::Debug for Indexer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Indexer").field("source", &self.source()).finish_non_exhaustive()
     }
+}
+
+fn reorganised() -> Fault {
+    Fault::unavailable("chain", "it is reorganised while it is read")
 }
 
 fn taken() -> Fault {

@@ -9,10 +9,11 @@ use alloy_primitives::{Address, B256, Bytes, U64, U256, b256};
 use alloy_sol_types::{SolEvent, sol};
 use groat_core::Fault;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::event::{PAYMENT_MADE, PaymentMade};
 use crate::Chain;
+use crate::rpc::Block;
 
 sol! {
     /// What a subscription manager says of each payment.
@@ -80,51 +81,67 @@ struct Placed {
     removed: bool,
 }
 
-/// The payments in blocks `from` to `to`, in their order.
+/// The payments in blocks `from` to `to`, in their order. A node that lacks some of these blocks may answer as if nothing had
+/// happened in them: near the newest block ask with [`history_of`].
 pub async fn history(
     chain: &Chain,
     contracts: &Contracts,
     from: u64,
     to: u64,
 ) -> Result<Vec<PaidEvent>, Fault> {
+    let range = json!({ "fromBlock": U64::from(from), "toBlock": U64::from(to) });
+    let found = ask(chain, contracts, range, |block| (from..=to).contains(&block)).await?;
+    let numbers: BTreeSet<u64> = found.keys().map(|(block, _)| *block).collect();
+    let mut blocks = BTreeMap::new();
+    for number in numbers {
+        let block = chain.rpc().block(number).await?.filter(|block| block.number.to::<u64>() == number);
+        blocks.insert(
+            number,
+            block.ok_or_else(|| Fault::garbled("chain", "a block with events is not there"))?,
+        );
+    }
+    timed(found, &blocks)
+}
+
+/// The payments in one block, in their order. It is asked for by its hash, so a node that does not have it says so.
+pub async fn history_of(chain: &Chain, contracts: &Contracts, block: Block) -> Result<Vec<PaidEvent>, Fault> {
+    let number = block.number.to::<u64>();
+    let found = ask(chain, contracts, json!({ "blockHash": block.hash }), |of| of == number).await?;
+    timed(found, &BTreeMap::from([(number, block)]))
+}
+
+/// Events by their place, each with the hash of its block.
+type Found = BTreeMap<(u64, u64), (PaidEvent, B256)>;
+
+async fn ask(
+    chain: &Chain,
+    contracts: &Contracts,
+    mut filter: Value,
+    is_asked: impl Fn(u64) -> bool,
+) -> Result<Found, Fault> {
     let addresses: Vec<Address> =
         [Some(contracts.payments), contracts.subscriptions].into_iter().flatten().collect();
-    let filter = json!({
-        "fromBlock": U64::from(from),
-        "toBlock": U64::from(to),
-        "address": addresses,
-        "topics": [[PAYMENT_MADE, SUBSCRIPTION_PAID]],
-    });
+    filter["address"] = json!(addresses);
+    filter["topics"] = json!([[PAYMENT_MADE, SUBSCRIPTION_PAID]]);
     let logs: Vec<Placed> = chain.rpc().ask("eth_getLogs", (filter,)).await?;
-    let mut found = BTreeMap::new();
+    let mut found = Found::new();
     for log in logs {
-        if let Some((event, hash)) =
-            read(&log, contracts).filter(|(event, _)| (from..=to).contains(&event.block))
-        {
+        if let Some((event, hash)) = read(&log, contracts).filter(|(event, _)| is_asked(event.block)) {
             // One place has one event, however often it is told.
             found.entry((event.block, event.log_index)).or_insert((event, hash));
         }
     }
-    let blocks: BTreeSet<u64> = found.keys().map(|(block, _)| *block).collect();
-    let mut times = BTreeMap::new();
-    for number in blocks {
-        let block = chain.rpc().block(number).await?.filter(|block| block.number.to::<u64>() == number);
-        let block = block.ok_or_else(|| Fault::garbled("chain", "a block with events is not there"))?;
-        times.insert(number, (block.hash, block.timestamp.to::<u64>()));
-    }
-    let mut events = Vec::with_capacity(found.len());
-    for (mut event, hash) in found.into_values() {
-        match times.get(&event.block) {
-            Some((known, time)) if *known == hash => event.block_time = *time,
-            // A reorganisation is under way, or the node lies: neither is written down.
-            _ => {
-                let problem = "an event is of another block than the one with its number";
-                return Err(Fault::garbled("chain", problem));
-            }
-        }
-        events.push(event);
-    }
-    Ok(events)
+    Ok(found)
+}
+
+/// The events with the times of their blocks, which have to be these.
+fn timed(found: Found, blocks: &BTreeMap<u64, Block>) -> Result<Vec<PaidEvent>, Fault> {
+    let timed = |(event, hash): (PaidEvent, B256)| match blocks.get(&event.block) {
+        Some(block) if block.hash == hash => Ok(PaidEvent { block_time: block.timestamp.to(), ..event }),
+        // A reorganisation is under way, or the node lies: neither is written down.
+        _ => Err(Fault::garbled("chain", "an event is of another block than the one with its number")),
+    };
+    found.into_values().map(timed).collect()
 }
 
 /// The payment that a log tells of, with the hash of its block; `None` when it is none of these contracts'.

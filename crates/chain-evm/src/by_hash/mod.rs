@@ -29,7 +29,7 @@ use crate::{Chain, account, assets};
 pub use ask::{ServiceAsk, service_terms};
 pub use discovery::{Listed, Wanted, discover};
 pub use event::{MadeLog, PAYMENT_MADE};
-pub use history::{Contracts, EventKind, PaidEvent, SUBSCRIPTION_PAID, history};
+pub use history::{Contracts, EventKind, PaidEvent, SUBSCRIPTION_PAID, history, history_of};
 pub(crate) use observe::find;
 pub use payer::Purse;
 pub(crate) use payer::{Nonces, Own, publish};

@@ -1,6 +1,7 @@
 //! Nothing is lost and nothing is told twice: outages, windows, restarts, reorganisations.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use groat_core::books::{Aggregate, IndexCursor, IndexedPayment};
 use groat_core::ports::Store;
@@ -43,6 +44,27 @@ async fn an_outage_moves_nothing_and_loses_nothing() {
     assert_eq!(hashes(&indexer, &world).await, [paid]);
 }
 
+/// Behind one URL there may be a node that does not have the newest blocks: by number it says that nothing happened in them.
+#[tokio::test]
+async fn a_node_that_lacks_a_block_makes_the_index_wait_and_not_skip() {
+    let world = World::new();
+    let indexer = Arc::new(world.indexer().await);
+    world.chain.mine(200);
+    indexer.poll().await.unwrap();
+    let place = indexer.status();
+    let paid = world.pay();
+    world.chain.mine(3);
+    world.on_logs(|filter| match filter.get("blockHash") {
+        Some(_) => Err("unknown block".into()),
+        None => Err(String::new()),
+    });
+    assert!(indexer.poll().await.is_err());
+    assert_eq!(indexer.status(), place);
+    world.on_logs(|_| Ok(()));
+    assert_eq!(indexer.poll().await.unwrap().found, 1);
+    assert_eq!(hashes(&indexer, &world).await, [paid]);
+}
+
 #[tokio::test]
 async fn windows_are_of_a_hundred_blocks_and_each_is_kept() {
     let world = World::new();
@@ -59,7 +81,8 @@ async fn windows_are_of_a_hundred_blocks_and_each_is_kept() {
     let cursor: Journal<IndexCursor> = Journal::new(Arc::new(world.store.clone()));
     let read = cursor.load("agentxpay").await.unwrap().unwrap().record.read;
     let places: Vec<u64> = read.iter().map(|(block, _)| *block).collect();
-    assert_eq!(places, [99, 199, world.chain.block_number() - 2]);
+    // Near the newest block they are smaller.
+    assert_eq!(places, [99, 199, 215, 231, 247, world.chain.block_number() - 2]);
     // However it is cut, the rows are the same.
     for window in [1, 7, 1_000] {
         let options = IndexerOptions { window, ..IndexerOptions::default() };
@@ -80,10 +103,17 @@ async fn a_restart_goes_on_where_the_last_commit_was() {
         Arc::new(world.indexer_on(store, IndexerOptions::default()).await)
     };
     let first = world.pay();
-    world.chain.mine(120);
+    world.chain.mine(180);
     let indexer = open().await;
-    // It dies after the first window.
-    indexer.poll().await.unwrap();
+    // It dies after the first window: the second is never told.
+    let asked = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&asked);
+    world.on_logs(
+        move |_| if seen.fetch_add(1, Ordering::SeqCst) == 0 { Ok(()) } else { Err("no more".into()) },
+    );
+    assert!(indexer.poll().await.is_err());
+    assert_eq!((asked.load(Ordering::SeqCst), indexer.status().0), (2, 99));
+    world.on_logs(|_| Ok(()));
     let status = indexer.status();
     drop(indexer);
     let second = world.subscribe();

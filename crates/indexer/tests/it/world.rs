@@ -1,11 +1,14 @@
 //! A chain with AgentXPay's contracts, payers with keys, and indexers of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use alloy_consensus::{SignableTransaction, TxEnvelope, TxLegacy};
 use alloy_eips::eip2718::Encodable2718;
+use alloy_json_rpc::{RequestPacket, ResponsePacket};
 use alloy_primitives::{Address, Bytes, Signature, TxKind, U256, keccak256};
 use alloy_sol_types::{SolCall, sol};
+use alloy_transport::{BoxTransport, IntoBoxTransport, TransportError, TransportErrorKind, TransportFut};
 use axum::body::Body;
 use axum::http::Request;
 use groat_chain_evm::{Chain, ChainOptions, Contracts, Rpc};
@@ -17,7 +20,7 @@ use groat_indexer::{Indexer, IndexerOptions, http};
 use groat_store::MemoryStore;
 use secp256k1::{Message, SECP256K1, SecretKey};
 use serde_json::{Value, json};
-use tower::ServiceExt;
+use tower::{Service, ServiceExt};
 
 sol! {
     interface Contract {
@@ -50,7 +53,11 @@ pub(crate) struct World {
     pub(crate) provider: Account,
     pub(crate) ada: Account,
     pub(crate) store: MemoryStore,
+    logs: Arc<Mutex<Box<OnLogs>>>,
 }
+
+/// What is said instead of events: an error, or nothing at all where its text is empty.
+type OnLogs = dyn Fn(&Value) -> Result<(), String> + Send;
 
 impl World {
     /// One service with one plan.
@@ -60,7 +67,8 @@ impl World {
         for account in [provider, ada] {
             chain.set_balance(account.address(), U256::from(10).pow(U256::from(18)));
         }
-        let world = Self { chain, provider, ada, store: MemoryStore::default() };
+        let logs: Arc<Mutex<Box<OnLogs>>> = Arc::new(Mutex::new(Box::new(|_| Ok(()))));
+        let world = Self { chain, provider, ada, store: MemoryStore::default(), logs };
         let service = Contract::registerServiceCall {
             name: "weather".into(),
             description: String::new(),
@@ -112,7 +120,13 @@ impl World {
     }
 
     pub(crate) fn evm(&self) -> Chain {
-        Chain::new(84532, Rpc::local(self.chain.transport()), Vec::new(), ChainOptions::default())
+        let node = Node { inner: self.chain.transport().into_box_transport(), logs: Arc::clone(&self.logs) };
+        Chain::new(84532, Rpc::local(node), Vec::new(), ChainOptions::default())
+    }
+
+    /// What the node says when it is asked for events.
+    pub(crate) fn on_logs(&self, answer: impl Fn(&Value) -> Result<(), String> + Send + 'static) {
+        *self.logs.lock().unwrap() = Box::new(answer);
     }
 
     /// An indexer on the store of this world, as after a restart.
@@ -142,4 +156,39 @@ pub(crate) async fn hashes(indexer: &Arc<Indexer>, world: &World) -> Vec<String>
     let (_, told) = get(indexer, &format!("/api/events?address={}", world.ada.address())).await;
     let hash = |event: &Value| event["transaction_hash"].as_str().unwrap().to_owned();
     told["events"].as_array().unwrap().iter().map(hash).collect()
+}
+
+/// The chain behind a node that may have something else to say of events.
+#[derive(Clone)]
+struct Node {
+    inner: BoxTransport,
+    logs: Arc<Mutex<Box<OnLogs>>>,
+}
+
+impl Service<RequestPacket> for Node {
+    type Response = ResponsePacket;
+    type Error = TransportError;
+    type Future = TransportFut<'static>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, packet: RequestPacket) -> Self::Future {
+        let call = serde_json::to_value(&packet).unwrap();
+        if call["method"] == "eth_getLogs"
+            && let Err(told) = (self.logs.lock().unwrap())(&call["params"][0])
+        {
+            let answer = match told.as_str() {
+                "" => json!({ "jsonrpc": "2.0", "id": call["id"], "result": [] }),
+                told => {
+                    json!({ "jsonrpc": "2.0", "id": call["id"], "error": { "code": -32000, "message": told } })
+                }
+            };
+            return Box::pin(async move {
+                serde_json::from_str(&answer.to_string()).map_err(TransportErrorKind::custom)
+            });
+        }
+        self.inner.call(packet)
+    }
 }
