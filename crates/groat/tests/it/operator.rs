@@ -199,7 +199,7 @@ fn a_route_of_the_file_has_terms_of_its_own_and_the_command_line_wins() {
 }
 
 #[test]
-fn the_key_for_passes_is_made_once_and_only_its_owner_may_read_it() {
+fn t11_the_key_for_passes_is_made_once_and_only_its_owner_may_read_it() {
     use std::os::unix::fs::PermissionsExt;
     let data = tempfile::tempdir().unwrap();
     let config = data.path().join("groat.toml");

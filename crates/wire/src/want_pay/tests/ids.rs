@@ -83,8 +83,15 @@ fn t14_no_character_of_an_id_can_be_changed() {
 }
 
 #[test]
-fn k08_a_key_is_long_enough_and_never_prints() {
-    assert!(RequestKey::new(&[1; 31]).is_err());
+fn k08_t11_a_key_is_long_enough_one_of_many_and_never_prints() {
+    assert!(RequestKey::new(&[1; 31]).is_err() && RequestKey::derived(&[1; 31]).is_err());
+    let base = Network::eip155(8453);
+    let issued = |key: RequestKey| key.issue(&terms(&base), NOW, [1; 16]).to_string();
+    assert_ne!(
+        issued(key(1)),
+        issued(RequestKey::derived(&[1; 32]).unwrap()),
+        "a secret of passes marks no requests"
+    );
     assert_eq!(format!("{:?}", key(1)), "RequestKey");
 }
 
