@@ -1,5 +1,7 @@
 //! `groat.toml`: one file for gate and facilitator. Every mistake is one sentence with file, line, what and how to mend.
 
+mod balance;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +14,8 @@ use groat_facilitator::http::Caller;
 use groat_seller::{PassTerms, RouteRule, Settle};
 use serde::Deserialize;
 use toml::Spanned;
+
+pub(crate) use balance::BalanceConfig;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -128,6 +132,8 @@ pub(crate) struct GateConfig {
     pub(crate) pass_key: Option<Spanned<String>>,
     /// Where passes are sold by order.
     pub(crate) token_path: Option<String>,
+    /// Balances of payers.
+    pub(crate) balance: Option<Spanned<BalanceConfig>>,
     /// What costs what.
     #[serde(default)]
     pub(crate) route: Vec<RouteConfig>,
@@ -166,6 +172,8 @@ pub(crate) struct RouteConfig {
     pub(crate) pass: Option<Spanned<PassTerms>>,
     /// A service of AgentXPay, to be paid for by transaction as well.
     pub(crate) agentxpay: Option<Spanned<AgentXPayConfig>>,
+    /// Whether debits of balances buy its passes.
+    pub(crate) balance: Option<Spanned<bool>>,
 }
 
 /// `agentxpay = { manager = "0x…", service = 1, provider = "0x…", price_wei = "…" }`
@@ -322,7 +330,7 @@ impl Config {
                 return Err(source.wrong(Some(terms.span()), &problem, mend));
             }
         }
-        Ok(())
+        balance::check(gate, source)
     }
 
     /// Who may ask the facilitator.

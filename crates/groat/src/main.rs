@@ -1,5 +1,6 @@
 //! groat: pay and get paid over HTTP.
 
+mod accounts;
 mod books;
 mod commands;
 mod config;

@@ -1,5 +1,6 @@
 //! `groat gate`: prices in front of an HTTP API.
 
+mod balance;
 mod services;
 
 use std::net::SocketAddr;
@@ -98,10 +99,19 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     let address = options.listen.or(config.gate.listen).unwrap_or(([127, 0, 0, 1], 4021).into());
     let books = Books::choose(&options.store, config.gate.store.as_ref(), source.as_ref(), data, "gate.db")?;
     let store = books.open(std::slice::from_ref(&network)).await?;
-    let routes = routes(&options, &config, &network)?;
+    let mut routes = routes(&options, &config, &network)?;
     let services: Vec<Terms> = routes.iter().flat_map(|route| route.asks.clone()).collect();
     let nodes = nodes(&options, &config, source.as_ref(), &network, &services)?;
-    let facilitator = facilitator(&options, &config, source.as_ref(), &network, &store).await?;
+    let mut facilitator = facilitator(&options, &config, source.as_ref(), &network, &store).await?;
+    let mut mechanisms = registry::mechanisms(&Vec::new());
+    let public_url = options.public_url.as_deref().or(config.gate.public_url.as_deref());
+    let token_path = config.gate.token_path.as_deref().unwrap_or(TOKEN_PATH);
+    let balance = balance::Balance::open(&config, source.as_ref(), public_url, token_path, &store)?;
+    if let Some(balance) = &balance {
+        balance.sell(&config, &pay_to, &mut routes)?;
+        facilitator = balance.beside(facilitator, &store);
+        mechanisms.push(balance.mechanism());
+    }
     services::check(&nodes, &services).await?;
     let confirmations = options.confirmations.or(config.gate.confirmations).unwrap_or_default();
     let of_routes = routes.iter().map(|route| route.confirmations.unwrap_or(confirmations));
@@ -110,7 +120,7 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     }
     let mut builder = Pay::builder()
         .facilitator(facilitator)
-        .mechanisms(registry::mechanisms(&Vec::new()))
+        .mechanisms(mechanisms)
         .access(registry::access(nodes.clone()))
         .store(store)
         .clock(registry::clock())
@@ -122,18 +132,21 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
         limits.lease_s = LEASE_S;
         builder = builder.limits(limits).instance(&name()?);
     }
-    if let Some(url) = options.public_url.as_ref().or(config.gate.public_url.as_ref()) {
+    if let Some(url) = public_url {
         builder = builder.public_url(url);
     }
     if routes.iter().any(|route| route.pass.is_some()) {
         let configured = config.gate.pass_key.as_ref();
-        builder = builder.token_path(config.gate.token_path.as_deref().unwrap_or(TOKEN_PATH));
+        builder = builder.token_path(token_path);
         builder = builder.pass_key(pass_key::open(configured, source.as_ref(), data, books.are_shared())?);
     }
     let pay = builder.build()?;
     let mut gateway = GatewayConfig::new(&upstream);
     gateway.routes.clone_from(&routes);
-    let gateway = Gateway::new(&pay, &gateway)?;
+    let mut gateway = Gateway::new(&pay, &gateway)?;
+    if let Some(balance) = &balance {
+        gateway = balance.serve(gateway)?;
+    }
     pay.beat().await?;
     let recovered = pay.recover().await?;
     let (swept, beating) = (pay.clone(), pay.clone());
@@ -153,6 +166,7 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     if !options.json {
         facts.extend(routes.iter().map(|route| ("sells", format!("{}  {}", route.path, route.price))));
     }
+    facts.extend(balance.iter().map(|balance| ("balances", balance.audience().to_owned())));
     facts.push(("openSales", recovered.open.to_string()));
     listen::announce(options.json, &facts);
     listen::until_stopped().await?;
