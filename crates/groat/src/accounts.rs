@@ -14,6 +14,11 @@ use crate::registry;
 /// The one ledger of a store: `ledger:main`.
 const LEDGER: &str = "main";
 
+/// The ledger of a store.
+pub(crate) fn ledger(store: &Arc<dyn Store>) -> anyhow::Result<Ledger> {
+    Ok(Ledger::new(LEDGER, vec![Currency::USD], Arc::clone(store))?)
+}
+
 /// A ledger that lies in the same store as everything else of its gate.
 pub(crate) struct Accounts {
     ledger: Ledger,
@@ -24,7 +29,7 @@ pub(crate) struct Accounts {
 impl Accounts {
     /// Balances at the payment service whose token endpoint is at this URL: debits are made out to it.
     pub(crate) fn open(store: &Arc<dyn Store>, audience: String) -> anyhow::Result<Self> {
-        let ledger = Ledger::new(LEDGER, vec![Currency::USD], Arc::clone(store))?;
+        let ledger = ledger(store)?;
         let scheme = Arc::new(BalanceLedger::new(ledger.clone(), &audience));
         Ok(Self { ledger, scheme, audience })
     }

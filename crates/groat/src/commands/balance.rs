@@ -1,5 +1,7 @@
 //! `groat balance`: what sellers keep for a key, and how it gets more.
 
+mod grant;
+
 use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -36,6 +38,8 @@ enum Action {
     /// Pay so much into the balance; the amount is the limit of the payment
     #[command(alias = "topup")]
     TopUp(TopUp),
+    /// For sellers: add to a balance in your own book, beside the gate that runs on it
+    Grant(grant::Grant),
 }
 
 #[derive(Args)]
@@ -83,7 +87,14 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<Exit
     match options.action {
         Action::Statement(options) => statement(options, data).await,
         Action::TopUp(options) => top_up(options, data).await,
+        Action::Grant(options) => grant::run(options, data).await,
     }
+}
+
+/// An amount that somebody has typed.
+fn dollars(amount: &str) -> anyhow::Result<Price> {
+    let price = Price::parse(amount).ok().filter(|price| price.ticker().is_none());
+    price.with_context(|| format!("`{amount}` is not an amount of dollars: write it like 5 or 0.50"))
 }
 
 /// The account of a key at the payment service of a seller.
@@ -97,11 +108,7 @@ fn account_at(url: &str, account: &str, rest: &str) -> anyhow::Result<Url> {
 
 async fn top_up(options: TopUp, data: &DataDir) -> anyhow::Result<ExitCode> {
     let TopUp { url, amount, mut spend, json } = options;
-    let price = Price::parse(&amount)
-        .ok()
-        .filter(|price| price.ticker().is_none())
-        .with_context(|| format!("`{amount}` is not an amount of dollars: write it like 5 or 0.50"))?;
-    let amount = price.to_units(6).context("an amount has up to six decimals")?.to_decimal(6);
+    let amount = dollars(&amount)?.to_units(6).context("an amount has up to six decimals")?.to_decimal(6);
     // Whoever types an amount allows it, and no more.
     spend.max.get_or_insert_with(|| amount.clone());
     spend.is_typed = true;

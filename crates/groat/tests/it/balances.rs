@@ -262,6 +262,34 @@ fn a_gate_that_keeps_balances_says_what_it_lacks() {
     let nonsense = shop.groat(&["balance", "top-up", &shop.url(""), "5 EUR"]);
     assert!(text(&nonsense).1.contains("not an amount of dollars"), "{:?}", text(&nonsense));
     assert_eq!(shop.world.transfers().len(), 0);
+    // The seller gives something, once, beside the gate.
+    let account = LocalSigner::from_hex(KEY).unwrap().address().to_string();
+    let book = shop.home.path().join("gate/gate.db");
+    let grant = |amount: &str, account: &str| {
+        shop.groat(&[
+            "balance",
+            "grant",
+            account,
+            amount,
+            "--id",
+            "welcome",
+            "--store",
+            book.to_str().unwrap(),
+        ])
+    };
+    for _ in 0..2 {
+        let given = grant("0.07", &account);
+        assert!(text(&given).0.contains("balance      0.07 USD"), "{:?}", text(&given));
+    }
+    assert_eq!(shop.statement()["balance"], "0.07");
+    for (amount, account, why) in [
+        ("0.08", account.as_str(), "done before with another amount"),
+        ("0.07", "cash", "an account is an Ethereum address"),
+    ] {
+        let refused = grant(amount, account);
+        assert_eq!(code(&refused), Some(20));
+        assert!(text(&refused).1.contains(why), "{:?}", text(&refused));
+    }
     // Where nobody keeps balances.
     let none = format!("http://{}", shop.upstream.address);
     let nothing = shop.groat(&["balance", "statement", &none]);
