@@ -5,18 +5,21 @@ use std::sync::Arc;
 use groat_chain_ledger::{BalanceLedger, Currency, Ledger, SCHEME};
 use groat_core::offer::Ask;
 use groat_core::ports::{Cashier, Facilitator, Mechanism, Store};
-use groat_core::{Price, Terms};
+use groat_core::{Network, Price, Terms};
 use groat_facilitator::{Beside, Engine, EngineOptions};
 use groat_seller::{ConfigError, PaymentService};
 
 use crate::registry;
 
-/// The one ledger of a store: `ledger:main`.
-const LEDGER: &str = "main";
+/// The ledger of a store whose gate is paid with real money, and that of one which is not. What was bought with play money
+/// must be worth nothing after its gate has moved to another network.
+const LEDGERS: [&str; 2] = ["main", "test"];
 
-/// The ledger of a store.
-pub(crate) fn ledger(store: &Arc<dyn Store>) -> anyhow::Result<Ledger> {
-    Ok(Ledger::new(LEDGER, vec![Currency::USD], Arc::clone(store))?)
+/// The ledger of a store whose gate is paid on this network.
+pub(crate) fn ledger(store: &Arc<dyn Store>, network: &Network) -> anyhow::Result<Ledger> {
+    let [real, play] = LEDGERS;
+    let name = if network.is_testnet() { play } else { real };
+    Ok(Ledger::new(name, vec![Currency::USD], Arc::clone(store))?)
 }
 
 /// A ledger that lies in the same store as everything else of its gate.
@@ -27,9 +30,10 @@ pub(crate) struct Accounts {
 }
 
 impl Accounts {
-    /// Balances at the payment service whose token endpoint is at this URL: debits are made out to it.
-    pub(crate) fn open(store: &Arc<dyn Store>, audience: String) -> anyhow::Result<Self> {
-        let ledger = ledger(store)?;
+    /// Balances that are topped up on this network, at the payment service whose token endpoint is at this URL: debits are made
+    /// out to it.
+    pub(crate) fn open(store: &Arc<dyn Store>, network: &Network, audience: String) -> anyhow::Result<Self> {
+        let ledger = ledger(store, network)?;
         let scheme = Arc::new(BalanceLedger::new(ledger.clone(), &audience));
         Ok(Self { ledger, scheme, audience })
     }

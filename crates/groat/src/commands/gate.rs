@@ -106,9 +106,10 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     let mut mechanisms = registry::mechanisms(&Vec::new());
     let public_url = options.public_url.as_deref().or(config.gate.public_url.as_deref());
     let token_path = config.gate.token_path.as_deref().unwrap_or(TOKEN_PATH);
-    let balance = balance::Balance::open(&config, source.as_ref(), public_url, token_path, &store)?;
+    let balance =
+        balance::Balance::open(&config, source.as_ref(), public_url, token_path, (&network, &store))?;
     if let Some(balance) = &balance {
-        balance.sell(&config, &pay_to, &mut routes)?;
+        balance.sell(&config, source.as_ref(), (&network, &pay_to), &mut routes)?;
         facilitator = balance.beside(facilitator, &store);
         mechanisms.push(balance.mechanism());
     }

@@ -8,11 +8,12 @@ use axum::routing::get;
 use groat_chain_ledger::{CheckoutOrders, Currency, MockDriver, checkout};
 use groat_core::offer::Ask;
 use groat_core::ports::{Cashier, Checkouts, Mechanism, Observer, Store};
-use groat_core::{Price, Terms};
+use groat_core::{Network, Price, Terms};
 use groat_facilitator::http::digest;
 use groat_seller::{ConfigError, PaymentService};
 use http::StatusCode;
 
+use super::CHAIN_ID;
 use crate::accounts::Accounts;
 use crate::{registry, sweep};
 
@@ -53,7 +54,7 @@ impl Offchain {
         });
         let (gate_url, http) = (gate_url.to_owned(), reqwest::Client::new());
         Ok(Self {
-            accounts: Accounts::open(store, format!("{gate_url}/token"))?,
+            accounts: Accounts::open(store, &Network::eip155(CHAIN_ID), format!("{gate_url}/token"))?,
             checkout: Checkout { driver, gate_url, http },
             orders,
         })

@@ -151,7 +151,7 @@ fn t21_f082_a_balance_is_topped_up_on_chain_spent_by_a_debit_looked_at_and_given
     );
     assert_eq!(
         (&paid["scheme"], &paid["network"], &paid["amount"]),
-        (&json!("balance"), &json!("ledger:main"), &json!("10000"))
+        (&json!("balance"), &json!("ledger:test"), &json!("10000"))
     );
     let again = shop.says(&["pay", "--balance", "--json", &shop.url("/sold")]);
     assert_eq!((&again["status"], &again["payment"]), (&json!(200), &Value::Null), "the pass opens it");
@@ -240,7 +240,7 @@ fn b12_a_debit_is_good_only_at_the_service_that_it_is_made_out_to_and_is_signed_
     shop.gate = Some(Running::start(&mut shop.command(&elsewhere)));
     let refused = shop.groat(&["pay", "--balance", &shop.url("/sold")]);
     assert_eq!(code(&refused), Some(20), "{:?}", text(&refused));
-    assert!(text(&refused).1.contains("balance on ledger:main"), "{:?}", text(&refused));
+    assert!(text(&refused).1.contains("balance on ledger:test"), "{:?}", text(&refused));
     assert_eq!(shop.statement()["balance"], "0.05");
 }
 
@@ -249,12 +249,21 @@ fn a_gate_that_keeps_balances_says_what_it_lacks() {
     let shop = Shop::open(false);
     let config = shop.home.path().join("without.toml");
     let route = "[[gate.route]]\nmatch = '/b'\nprice = '$0.01'\npass = { ttl_s = 300 }\nbalance = true\n";
-    std::fs::write(&config, format!("[gate.balance]\n{route}")).unwrap();
-    let mut command = shop.world.gate_command(&shop.home.path().join("other"), "127.0.0.1:0", &shop.upstream);
-    let output = command.arg("--config").arg(&config).output().unwrap();
-    let (_, stderr) = text(&output);
-    assert_eq!(code(&output), Some(20), "{stderr}");
-    assert!(stderr.contains("without.toml:1: debits are made out to the URL of this gate"), "{stderr}");
+    for (more, url, why) in [
+        ("", "", "without.toml:1: debits are made out to the URL of this gate"),
+        ("networks = ['base']\n", "https://api.example.com", "without.toml:6: balances are topped up on"),
+    ] {
+        std::fs::write(&config, format!("[gate.balance]\n{route}{more}")).unwrap();
+        let data = shop.home.path().join("other");
+        let mut command = shop.world.gate_command(&data, "127.0.0.1:0", &shop.upstream);
+        if !url.is_empty() {
+            command.args(["--public-url", url]);
+        }
+        let output = command.arg("--config").arg(&config).output().unwrap();
+        let (_, stderr) = text(&output);
+        assert_eq!(code(&output), Some(20), "{stderr}");
+        assert!(stderr.contains(why), "{stderr}");
+    }
 
     // More than is allowed, and nothing that is an amount.
     let over = shop.top_up("0.51");

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
-use groat_chain_ledger::{Holder, Ledger};
+use groat_chain_ledger::Holder;
 use groat_core::{PaymentId, Price};
 use serde_json::json;
 
 use crate::accounts;
 use crate::books::{Books, StoreFlag};
 use crate::commands::exit;
+use crate::commands::facilitator::gate_network;
 use crate::config::Config;
 use crate::paths::DataDir;
 use crate::registry;
@@ -32,6 +33,9 @@ pub(super) struct Grant {
     /// Configuration file of the gate, for its book
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Where the gate is paid, as its own --network [default: eip155:84532]
+    #[arg(long, value_name = "NETWORK")]
+    network: Option<String>,
     #[command(flatten)]
     store: StoreFlag,
     /// Print one JSON object
@@ -46,8 +50,10 @@ pub(super) async fn run(options: Grant, data: &DataDir) -> anyhow::Result<ExitCo
     };
     let holder = Holder::parse(&options.account).with_context(|| format!("`{}`", options.account))?;
     let books = Books::choose(&options.store, config.gate.store.as_ref(), source.as_ref(), data, "gate.db")?;
-    let ledger: Ledger = accounts::ledger(&books.open_beside().await?)?;
-    let (now, currency) = (registry::clock().now(), ledger.first_currency().clone());
+    let configured = config.gate.network.as_ref().map(|network| network.get_ref().as_str());
+    let network = gate_network(options.network.as_deref(), configured)?;
+    let ledger = accounts::ledger(&books.open_beside().await?, &network)?;
+    let (now, currency) = (registry::clock().now(), *ledger.first_currency());
     let price = super::dollars(&options.amount)?;
     let amount = Price::to_units(&price, currency.decimals)?;
     let posting = match (&options.payment, &options.id) {

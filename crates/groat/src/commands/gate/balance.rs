@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use groat_core::Price;
 use groat_core::ports::{Facilitator, Mechanism, Store};
+use groat_core::{Network, Price};
 use groat_seller::{Gateway, RouteRule};
 
 use crate::accounts::Accounts;
@@ -26,7 +26,7 @@ impl Balance {
         source: Option<&Source>,
         public_url: Option<&str>,
         token_path: &str,
-        store: &Arc<dyn Store>,
+        (network, store): (&Network, &Arc<dyn Store>),
     ) -> anyhow::Result<Option<Self>> {
         let Some((balance, source)) = config.gate.balance.as_ref().zip(source) else { return Ok(None) };
         let Some(url) = public_url else {
@@ -39,18 +39,36 @@ impl Balance {
         };
         let (balance, audience) = (balance.get_ref(), format!("{}{token_path}", url.trim_end_matches('/')));
         Ok(Some(Self {
-            accounts: Accounts::open(store, audience)?,
+            accounts: Accounts::open(store, network, audience)?,
             top_up_max: balance.top_up_max().to_owned(),
             refund_key: balance.refund_key(source)?,
         }))
     }
 
     /// Lets the routes that say so be paid by debits too. Those of the file are the last ones.
-    pub(super) fn sell(&self, config: &Config, pay_to: &str, routes: &mut [RouteRule]) -> anyhow::Result<()> {
+    pub(super) fn sell(
+        &self,
+        config: &Config,
+        source: Option<&Source>,
+        (network, pay_to): (&Network, &str),
+        routes: &mut [RouteRule],
+    ) -> anyhow::Result<()> {
         let of_file = config.gate.route.iter().rev().zip(routes.iter_mut().rev());
-        for (_, rule) in
-            of_file.filter(|(route, _)| route.balance.as_ref().is_some_and(|takes| *takes.get_ref()))
-        {
+        for (route, rule) in of_file {
+            let Some((takes, source)) = route.balance.as_ref().filter(|takes| *takes.get_ref()).zip(source)
+            else {
+                continue;
+            };
+            for name in &route.networks {
+                if source.network(name)?.is_testnet() != network.is_testnet() {
+                    let what = format!(
+                        "balances are topped up on {network}, and `{}` has other money",
+                        name.get_ref()
+                    );
+                    let mend = "do not mix play money and real money: leave one of them out";
+                    return Err(source.wrong(Some(takes.span()), &what, mend));
+                }
+            }
             let payee = rule.pay_to.as_deref().unwrap_or(pay_to);
             let timeout_s = rule.timeout_s.unwrap_or(TIMEOUT_S);
             rule.asks.push(self.accounts.terms(Price::parse(&rule.price)?, payee, timeout_s));
