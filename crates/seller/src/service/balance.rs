@@ -8,6 +8,7 @@ use axum::body::Body;
 use groat_core::books::Side;
 use groat_core::ports::{BalanceError, Balances, Clock, StatementAsk};
 use groat_core::{PaymentId, Price, Timestamp};
+use groat_failpoints::reach;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
@@ -74,6 +75,7 @@ impl Till {
             let message = "only a payment adds to a balance";
             return Reply::error(StatusCode::BAD_REQUEST, "not_paid", message).response();
         };
+        reach("KP22");
         let mut tries = 1;
         loop {
             let now = self.clock.now();

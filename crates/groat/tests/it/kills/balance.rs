@@ -24,7 +24,7 @@ pub(super) fn debit(books: &Books<'_>) -> Duration {
 }
 
 pub(super) fn top_up(books: &Books<'_>) -> Duration {
-    each(books, Doing::TopUp, &["KP1", "KP9", "KP10", "KP12"])
+    each(books, Doing::TopUp, &["KP1", "KP9", "KP22", "KP10", "KP12"])
 }
 
 fn each(books: &Books<'_>, doing: Doing, points: &[&'static str]) -> Duration {
