@@ -201,6 +201,11 @@ fn t21_debits_at_once_never_take_more_than_is_there_also_beside_a_facilitator_el
     assert_eq!(shop.world.transfers().len(), 1);
     let poor = shop.groat(&["pay", "--balance", &shop.url("/sold")]);
     assert_eq!(code(&poor), Some(10), "{:?}", text(&poor));
+    // The debit that was refused is good as soon as there is money for it.
+    assert_eq!(shop.top_up("0.01")["status"], 200);
+    let bought = shop.says(&["pay", "--balance", "--json", &shop.url("/sold")]);
+    assert_eq!((&bought["status"], &bought["payment"]["resent"]), (&json!(200), &json!(true)), "{bought}");
+    assert_eq!(shop.statement()["balance"], "0");
 }
 
 #[test]
