@@ -2,7 +2,6 @@
 
 mod grant;
 
-use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -186,8 +185,8 @@ async fn statement(options: StatementOf, data: &DataDir) -> anyhow::Result<ExitC
 /// Whether nobody on the way can read along.
 fn is_private(url: &Url) -> bool {
     let is_loopback = match url.host() {
-        Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
         Some(Host::Domain(name)) => name == "localhost",
         None => false,
     };
