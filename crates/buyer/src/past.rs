@@ -55,8 +55,8 @@ pub(crate) struct View {
 
 #[derive(Debug, Default, Clone)]
 struct Sums {
-    /// Millionths of a dollar by UTC day and host name.
-    spent: BTreeMap<(u64, String), u64>,
+    /// Millionths of a dollar by UTC day, whether they came out of a balance, and host name.
+    spent: BTreeMap<(u64, bool, String), u64>,
     /// Who was paid last by a host on a network, and when.
     payees: BTreeMap<(String, Network, bool), (Timestamp, String)>,
 }
@@ -75,7 +75,7 @@ impl Past {
         }
         self.seen_at = now;
         // Yesterday is kept: the clock may be put back a little at midnight.
-        self.closed.spent.retain(|(day, _), _| day + 1 >= now.day());
+        self.closed.spent.retain(|(day, ..), _| day + 1 >= now.day());
         let mut recent = Vec::new();
         let mut after = self.upto.clone();
         let mut closing = true;
@@ -138,7 +138,8 @@ impl Sums {
             return;
         }
         let name = host_name(&purchase.host).to_owned();
-        let spent = self.spent.entry((purchase.planned_at.day(), name)).or_default();
+        let place = (purchase.planned_at.day(), is_prepaid(&purchase.network), name);
+        let spent = self.spent.entry(place).or_default();
         // What has no known value is never bought; should it be there, nothing more is.
         *spent = spent.saturating_add(purchase.usd_micros.unwrap_or(u64::MAX));
         if matches!(purchase.state, PurchaseState::Planned | PurchaseState::Signed(_)) {
@@ -153,10 +154,11 @@ impl Sums {
 }
 
 impl View {
-    /// Today's totals: everything that is not proved unpaid. A host is one host, whatever its port.
-    pub(crate) fn spent(&self, host: &str) -> Spent {
+    /// Today's totals: everything that is not proved unpaid. A host is one host, whatever its port. What leaves the wallet and
+    /// what leaves balances are counted apart: a balance was paid for when it was topped up.
+    pub(crate) fn spent(&self, host: &str, prepaid: bool) -> Spent {
         let mut spent = Spent::default();
-        for (name, micros) in self.today() {
+        for (name, micros) in self.today(prepaid) {
             spent.day_usd_micros = spent.day_usd_micros.saturating_add(micros);
             if name == host_name(host) {
                 spent.host_day_usd_micros = micros;
@@ -165,14 +167,14 @@ impl View {
         spent
     }
 
-    /// Today's totals by host.
-    pub(crate) fn today(&self) -> impl Iterator<Item = (&str, u64)> {
+    /// Today's totals by host, out of the wallet or out of balances.
+    pub(crate) fn today(&self, prepaid: bool) -> impl Iterator<Item = (&str, u64)> {
         let day = self.now.day();
         self.sums
             .spent
             .iter()
-            .filter(move |((of, _), _)| *of == day)
-            .map(|((_, name), n)| (name.as_str(), *n))
+            .filter(move |((of, of_balances, _), _)| (*of, *of_balances) == (day, prepaid))
+            .map(|((.., name), n)| (name.as_str(), *n))
     }
 
     /// Who was paid last by this host (and port) on this network, after the pin was last taken away. In a chain's own coin
@@ -182,6 +184,11 @@ impl View {
         let (at, account) = self.sums.payees.get(&place)?;
         forgotten.is_none_or(|forgotten| *at > forgotten).then_some(account)
     }
+}
+
+/// Whether payments on this network come out of a balance that was paid for before.
+pub(crate) fn is_prepaid(network: &Network) -> bool {
+    network.namespace() == "ledger"
 }
 
 /// Whether an asset is a contract, not the coin of its chain.

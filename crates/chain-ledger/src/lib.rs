@@ -23,7 +23,7 @@ pub use holder::{Holder, NotAnAccount};
 pub use ledger::{Ledger, LedgerError};
 pub use mechanism::BalanceLedger;
 pub use operations::TrialBalance;
-pub use payer::BalancePayer;
+pub use payer::{BalancePayer, statement_intent};
 pub use signature::{message_digest, statement_text};
 
 /// The scheme of debits.

@@ -5,7 +5,19 @@ use groat_core::ports::{Mechanism, PayRequest, Payer, SignError, Signer, Token, 
 use groat_core::{Network, Offer, Payment, PaymentKey, Reason, Terms, Timestamp};
 use serde_json::{Value, json};
 
-use crate::{Currency, Debit, Holder, NAMESPACE, PERMIT_TYPE, SCHEME, mechanism, message_digest};
+use crate::{
+    Currency, Debit, Holder, NAMESPACE, PERMIT_TYPE, SCHEME, mechanism, message_digest, statement_text,
+};
+
+/// What a holder signs to be told what happened to its account: good for a minute, and for nothing else.
+pub fn statement_intent(account: &str, signed_at: Timestamp) -> TypedIntent {
+    let message = json!({ "account": account, "signedAt": signed_at });
+    TypedIntent {
+        sentence: format!("look at the balance of {account}"),
+        typed_data: json!({ "primaryType": "BalanceStatement", "domain": {}, "message": message }),
+        digest: message_digest(&statement_text(account, signed_at)),
+    }
+}
 
 /// Pays out of balances at other people's ledgers.
 #[derive(Debug, Clone)]

@@ -27,6 +27,8 @@
 //! | KP18 | the payment was sent, and nothing was noted of the answer | buyer `client/send`, `send` |
 //! | KP19 | the token that was bought is kept, and the purchase is still open | buyer `client/send`, `send` |
 //! | KP20 | the purchase is closed, and the token was not shown yet | buyer `client/send`, `send` |
+//! | KP21 | a debit is in its ledger, and the book of settlements has not heard of it | facilitator `engine/taken`, `settle_taken` |
+//! | KP22 | a payment that tops a balance up was taken, and nothing is added yet | seller `service/balance`, `add` |
 
 /// Ends the process if this point is armed.
 #[inline(always)]

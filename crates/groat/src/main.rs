@@ -1,5 +1,6 @@
 //! groat: pay and get paid over HTTP.
 
+mod accounts;
 mod books;
 mod commands;
 mod config;
@@ -43,6 +44,8 @@ enum Command {
     Devchain(commands::devchain::Options),
     /// Ask for a URL and pay for it when it costs something, within your limits
     Pay(commands::pay::Options),
+    /// Look at and top up what sellers keep for your key
+    Balance(commands::balance::Options),
     /// Show every dialect and offer of a 402, and what is wrong with it; nothing is paid
     Inspect(commands::inspect::Options),
     /// Put prices in front of an HTTP API
@@ -76,6 +79,7 @@ fn main() -> std::process::ExitCode {
             Command::Dev(options) => commands::dev::run(options, &data).await,
             Command::Devchain(options) => commands::devchain::run(options).await,
             Command::Pay(options) => commands::pay::run(options, &data).await,
+            Command::Balance(options) => commands::balance::run(options, &data).await,
             Command::Inspect(options) => commands::inspect::run(options).await,
             Command::Gate(options) => commands::gate::run(options, &data).await,
             Command::Facilitator(options) => commands::facilitator::run(options, &data).await,

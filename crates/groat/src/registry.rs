@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use alloy_primitives::Address;
 use groat_chain_evm::pay_proof::{PayProofEvm, RelayEvm};
 use groat_chain_evm::{ByHashEvm, Chain, ExactEvm, Purse};
+use groat_chain_ledger::BalancePayer;
 use groat_core::ports::{Access, Clock, Mechanism, Observer, Payer, Random, RequestChain, Settler};
 use groat_core::{Fault, Network, Timestamp};
 use groat_wire::Dialects;
@@ -33,7 +34,13 @@ pub(crate) fn payers(evm: Vec<Chain>, purse: Purse, contracts: PayContracts) -> 
         Arc::new(ExactEvm::offline()),
         Arc::new(ByHashEvm::buying(evm.clone(), purse)),
         Arc::new(PayProofEvm::knowing(contracts).on(evm)),
+        balance_payer(),
     ]
+}
+
+/// The one payer that spends balances, kept at sellers.
+pub(crate) fn balance_payer() -> Arc<dyn Payer> {
+    Arc::new(BalancePayer::default())
 }
 
 /// Every scheme, for facilitators on these chains.

@@ -1,5 +1,7 @@
 //! A whole economy in one process: chain, facilitator, a priced API, and a buyer with play money.
 
+mod offchain;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,9 @@ use groat_store::MemoryStore;
 
 use crate::listen::{self, Serving};
 use crate::registry;
+use offchain::Offchain;
+
+pub(crate) use offchain::REFUND_KEY;
 
 /// The chain id of the dev chain: Base Sepolia's, so that unmodified clients know its dollar.
 pub(crate) const CHAIN_ID: u64 = 84532;
@@ -61,10 +66,16 @@ impl Universe {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         let contracts = vec![(Network::eip155(CHAIN_ID), X402_PAY)];
         let settlers = registry::settlers(vec![evm.clone()], contracts.clone());
-        let observers = registry::observers(vec![evm.clone()], contracts.clone());
+        let mut observers = registry::observers(vec![evm.clone()], contracts.clone());
+        // Debits are made out to where the gate will be.
+        let gate_listener = listen::bind(local(ports.gate), "the sample API").await?;
+        let offchain = Offchain::open(&store, &format!("http://{}", gate_listener.local_addr()?))?;
+        observers.push(offchain.observer());
         let options = EngineOptions { look_interval: Duration::from_millis(500), ..EngineOptions::default() };
         let clock = registry::clock();
-        let engine = Engine::observing(settlers, observers, Arc::clone(&store), Arc::clone(&clock), options);
+        let cashiers = vec![offchain.cashier()];
+        let (books, time) = (Arc::clone(&store), Arc::clone(&clock));
+        let engine = Engine::taking(settlers, observers, cashiers, books, time, options);
         let chains = registry::request_chain(vec![evm], contracts.clone());
         // Nothing is replaced here, and without a payment there may be no other block.
         let requests = Requests::new(engine.clone(), chains, Arc::clone(&store), Arc::clone(&clock), 0);
@@ -80,7 +91,7 @@ impl Universe {
 
         let pay = Pay::builder()
             .facilitator(engine)
-            .mechanisms(registry::mechanisms(&contracts))
+            .mechanisms(registry::mechanisms(&contracts).into_iter().chain(offchain.mechanisms()).collect())
             .dialects(economy::dialects(&format!("http://{}", facilitator.address()))?)
             .store(store)
             .clock(registry::clock())
@@ -88,8 +99,10 @@ impl Universe {
             .pay_to(&seller.to_checksum(None))
             .token_path("/token")
             .build()?;
-        let listener = listen::bind(local(ports.gate), "the sample API").await?;
-        let gate = listen::spawn(listener, sample::router(&pay, economy::terms(seller, forecast)?)?)?;
+        let mut terms = economy::terms(seller, forecast)?.to_vec();
+        terms.extend(offchain.terms("$0.01", &seller.to_checksum(None))?);
+        let router = sample::router(&pay, terms, |service| offchain.serve(service))?;
+        let gate = listen::spawn(gate_listener, router.merge(offchain.pages()))?;
 
         Ok(Self {
             chain_url: format!("http://{}", server.local_addr()),
@@ -202,14 +215,18 @@ mod sample {
     use groat_seller::{ConfigError, Paid, PassTerms, Pay, PaymentService, RouteBuilder};
     use serde_json::{Value, json};
 
-    pub(super) fn router(pay: &Pay, more: [Terms; 2]) -> Result<Router, ConfigError> {
+    pub(super) fn router(
+        pay: &Pay,
+        more: Vec<Terms>,
+        add: impl FnOnce(PaymentService) -> Result<PaymentService, ConfigError>,
+    ) -> Result<Router, ConfigError> {
         let weather =
             pay.route().price("$0.01").description("The weather in one city").mime_type("application/json");
         let order = pay.route().price("$0.02").description("One coffee").mime_type("application/json");
         let terms = PassTerms { ttl_s: 60, scope: None, uses: None };
         let forecast = more.into_iter().fold(pay.route().price("$0.01").pass(terms), RouteBuilder::ask);
         let forecast = forecast.description("The weather of tomorrow").build()?;
-        let service = PaymentService::new(pay).route("GET /forecast", &forecast)?;
+        let service = add(PaymentService::new(pay).route("GET /forecast", &forecast)?)?;
         Ok(Router::new()
             .route("/", get(contents))
             .route("/forecast", get(forecast_report).layer(forecast))
@@ -223,7 +240,7 @@ mod sample {
         Json(json!({
             "GET /free": "nothing",
             "GET /weather": "$0.01",
-            "GET /forecast": "$0.01, in every dialect, with a pass for a minute",
+            "GET /forecast": "$0.01, in every dialect, out of a balance or by an order elsewhere, with a pass for a minute",
             "POST /order": "$0.02",
         }))
     }

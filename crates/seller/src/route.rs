@@ -60,6 +60,8 @@ pub(crate) struct Route {
     pub(crate) shop: Arc<Shop>,
     pub(crate) pricing: Pricing,
     pub(crate) settle: Settle,
+    /// Whether a paid run that was cut off may be repeated, whatever the method: it does what it does once a payment.
+    pub(crate) is_repeatable: bool,
     /// What one payer may owe, in the units of each offer.
     pub(crate) unsettled_max: Option<Price>,
     pub(crate) confirmations: Confirmations,
@@ -133,6 +135,7 @@ pub struct RouteBuilder {
     price_fn: Option<PriceFn>,
     pay_to_fn: Option<PayToFn>,
     settle: Settle,
+    is_repeatable: bool,
     unsettled_max: Option<String>,
     confirmations: Option<Confirmations>,
     pass: Option<PassTerms>,
@@ -156,6 +159,7 @@ impl RouteBuilder {
             price_fn: None,
             pay_to_fn: None,
             settle: Settle::Auto,
+            is_repeatable: false,
             unsettled_max: None,
             confirmations: None,
             pass: None,
@@ -243,6 +247,12 @@ impl RouteBuilder {
         self
     }
 
+    /// Lets a paid run that a crash cut off be repeated with whatever method: what it does it does once for each payment.
+    pub(crate) fn repeatable(mut self) -> Self {
+        self.is_repeatable = true;
+        self
+    }
+
     /// How much one payer may owe at once on a route that settles [`Settle::Async`], such as `$0.10`; five times the price
     /// unless this is said.
     pub fn unsettled_max(mut self, price: &str) -> Self {
@@ -319,6 +329,7 @@ impl RouteBuilder {
             shop: self.shop,
             pricing,
             settle: self.settle,
+            is_repeatable: self.is_repeatable,
             description: self.description,
             mime_type: self.mime_type,
             resource: self.resource,

@@ -1,7 +1,7 @@
 //! `groat.toml`: whatever the file says, there is a configuration or one sentence that points into it.
 
 #[allow(dead_code)]
-#[path = "../../../crates/groat/src/config.rs"]
+#[path = "../../../crates/groat/src/config/mod.rs"]
 mod file;
 
 use std::path::PathBuf;

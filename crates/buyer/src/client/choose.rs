@@ -9,9 +9,9 @@ use groat_core::reason::printable;
 use groat_core::{Challenge, Offer};
 use url::Url;
 
-use super::url::{host, private_way, same_shop};
+use super::url::{host, private_way, same_service, same_shop};
 use super::{BuyError, Client};
-use crate::past::{View, host_name};
+use crate::past::{self, View, host_name};
 
 /// The longest account or token that CAIP-10 and CAIP-19 allow.
 const NAME_BYTES_MAX: usize = 128;
@@ -108,7 +108,7 @@ impl Client {
             )));
         }
         let weighed = |offer: &Offer| {
-            let payer = self.payer(offer).filter(|_| known_flow(offer));
+            let payer = self.payer(offer).filter(|_| known_flow(offer) && is_taken_here(url, offer));
             let token = payer.and_then(|payer| payer.token(&offer.network, &offer.asset));
             let usd_micros = token.and_then(|token| token.usd_micros(offer.amount));
             let decision = payer.map(|payer| self.decide(view, url, payer.as_ref(), offer, usd_micros));
@@ -159,7 +159,7 @@ impl Client {
             }),
             host,
         };
-        policy.decide(&ask, &view.spent(&ask.host), view.now)
+        policy.decide(&ask, &view.spent(&ask.host, is_prepaid(offer)), view.now)
     }
 
     pub(super) fn payer(&self, offer: &Offer) -> Option<&Arc<dyn Payer>> {
@@ -173,6 +173,23 @@ fn is_plain(offer: &Offer) -> bool {
     [&offer.scheme, &offer.asset, &offer.pay_to]
         .iter()
         .all(|name| name.len() <= NAME_BYTES_MAX && name.bytes().all(|byte| byte.is_ascii_graphic()))
+}
+
+/// Whether whoever takes the payment is who was asked. A debit that is made out to another payment service is good there,
+/// out of the balance there, for whoever has it.
+fn is_taken_here(url: &Url, offer: &Offer) -> bool {
+    match offer.extra.get("audience").filter(|_| is_prepaid(offer)) {
+        None => true,
+        Some(audience) => {
+            let audience = audience.as_str().and_then(|audience| Url::parse(audience).ok());
+            audience.is_some_and(|audience| same_service(url, &audience))
+        }
+    }
+}
+
+/// Whether the money left the wallet before: it comes out of a balance.
+fn is_prepaid(offer: &Offer) -> bool {
+    past::is_prepaid(&offer.network)
 }
 
 /// Flows that this client understands (x402 `paymentFlow`); others are not offers to it.

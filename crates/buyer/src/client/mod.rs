@@ -131,11 +131,11 @@ impl Client {
         }
     }
 
-    /// What has been spent today.
+    /// What has been spent today out of the wallet; what came out of balances was spent when they were topped up.
     pub async fn spent_today(&self) -> Result<SpentToday, BuyError> {
         let view = self.look(&mut *self.past.lock().await, None).await?;
-        let total_usd_micros = view.spent("").day_usd_micros;
-        let hosts_usd_micros = view.today().map(|(host, micros)| (host.to_owned(), micros)).collect();
+        let total_usd_micros = view.spent("", false).day_usd_micros;
+        let hosts_usd_micros = view.today(false).map(|(host, micros)| (host.to_owned(), micros)).collect();
         Ok(SpentToday { total_usd_micros, hosts_usd_micros })
     }
 }

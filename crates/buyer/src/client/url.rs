@@ -32,6 +32,13 @@ pub(super) fn same_shop(asked: &Url, named: &Url) -> bool {
     nobody || name(named) == name(asked) || (is_loopback(asked) && is_loopback(named))
 }
 
+/// Whether the service that a payment is `made_out` to is the one that was `asked`: the same host and port. A proxy in front may
+/// have another scheme.
+pub(super) fn same_service(asked: &Url, made_out: &Url) -> bool {
+    let same_name = name(made_out) == name(asked) || (is_loopback(asked) && is_loopback(made_out));
+    same_name && !name(asked).is_empty() && asked.port_or_known_default() == made_out.port_or_known_default()
+}
+
 /// Whether a redirect leads from the open net into this machine or its neighbourhood (threat row Y16).
 pub(super) fn leads_inside(from: &Url, to: &Url) -> bool {
     !is_inside(from) && is_inside(to)
@@ -99,6 +106,23 @@ mod tests {
         assert!(!same_shop(&asked, &url("https://api.shop.example/")));
         assert!(!same_shop(&asked, &url("http://127.0.0.1/")));
         assert!(same_shop(&url("http://127.0.0.1:4020/x"), &url("http://localhost:4020/x")));
+    }
+
+    #[test]
+    fn b12_a_payment_is_made_out_to_whoever_was_asked() {
+        let asked = url("https://shop.example/x");
+        assert!(same_service(&asked, &url("https://shop.example/token")));
+        assert!(same_service(&url("http://127.0.0.1:4021/x"), &url("http://localhost:4021/token")));
+        for other in [
+            "https://other.example/token",
+            "https://shop.example:8443/token",
+            "https://api.shop.example/token",
+            "https://shop.invalid/token",
+            "http://127.0.0.1/token",
+        ] {
+            assert!(!same_service(&asked, &url(other)), "{other}");
+        }
+        assert!(!same_service(&url("http://127.0.0.1:4021/x"), &url("http://127.0.0.1:4022/token")));
     }
 
     #[test]

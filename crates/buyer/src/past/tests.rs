@@ -90,11 +90,26 @@ async fn y21_a_long_memory_agrees_with_a_reading_from_scratch() {
             if put_back_s > LATE_S || draw(&mut seed).is_multiple_of(10) {
                 let kept = old.look(&journal, now, None).await.unwrap();
                 let fresh = Past::default().look(&journal, now, None).await.unwrap();
-                let sums =
-                    |view: &View| (view.spent("shop1.example"), view.today().map(|(_, n)| n).sum::<u64>());
+                let sums = |view: &View| {
+                    (view.spent("shop1.example", false), view.today(false).map(|(_, n)| n).sum::<u64>())
+                };
                 assert_eq!(sums(&kept), sums(&fresh), "run {run}, purchase {n}");
                 assert_eq!(kept.open, fresh.open);
             }
         }
     }
+}
+
+#[tokio::test]
+async fn y02_what_leaves_balances_counts_apart_from_what_leaves_the_wallet() {
+    let journal = Journal::new(Arc::new(MemoryStore::default()));
+    let now = Timestamp(1_800_000_000);
+    for (n, network) in [(0, "eip155:84532"), (3, "ledger:main"), (6, "ledger:other")] {
+        let purchase = Purchase { network: Network::parse(network).unwrap(), ..purchase(now, n) };
+        journal.create(purchase).await.unwrap().unwrap();
+    }
+    let view = Past::default().look(&journal, now, None).await.unwrap();
+    let spent = |prepaid| view.spent("shop0.example:4000", prepaid).host_day_usd_micros;
+    assert_eq!((spent(false), spent(true)), (1, 4 + 7));
+    assert_eq!(view.spent("elsewhere.example", true).day_usd_micros, 4 + 7);
 }

@@ -48,13 +48,14 @@ pub enum KeyError {
 
 /// The kinds of typed data that this signer knows the consequences of. Whatever else comes this way is not signed
 /// (threat row Y19).
-const SIGNABLE: [&str; 6] = [
+const SIGNABLE: [&str; 7] = [
     "TransferWithAuthorization",
     "ReceiveWithAuthorization",
     "Transaction",
     "PaymentProof",
     "RequestProof",
     "BalanceDebit",
+    "BalanceStatement",
 ];
 
 impl LocalSigner {

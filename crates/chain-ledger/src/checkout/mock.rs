@@ -58,6 +58,11 @@ impl MockDriver {
         Some(self.webhook(order_id))
     }
 
+    /// The order behind a page, by the last part of its link.
+    pub fn order_of(&self, page: &str) -> Option<String> {
+        self.lock().get(page).map(|known| known.order_id.clone())
+    }
+
     /// A signed webhook about an order.
     pub fn webhook(&self, order_id: &str) -> Webhook {
         let body = json!({ "event": "order.paid", "order_id": order_id }).to_string().into_bytes();

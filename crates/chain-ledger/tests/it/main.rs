@@ -3,6 +3,7 @@
 // Test kit outside of `#[test]` functions: a panic is how it fails.
 #![allow(clippy::unwrap_used)]
 
+mod beside;
 mod cashier;
 mod checkout;
 mod kit;

@@ -9,11 +9,11 @@ use axum::body::Body;
 use axum::routing::get;
 use futures_util::future::join_all;
 use groat_buyer::LocalSigner;
-use groat_chain_ledger::{BalanceLedger, message_digest, statement_text};
+use groat_chain_ledger::{BalanceLedger, statement_intent};
 use groat_core::books::Settled;
 use groat_core::key::KeyKind;
 use groat_core::offer::{Ask, Currency};
-use groat_core::ports::{Cashier, Mechanism, Observer, Seen, Signer, Token, TypedIntent};
+use groat_core::ports::{Cashier, Mechanism, Observer, Seen, Signer, Token};
 use groat_core::{
     Amount, Claim, Depth, Failure, Fault, Network, Offer, Payment, PaymentKey, Price, Reason, Terms,
     Timestamp,
@@ -230,12 +230,7 @@ async fn pay_on_chain(app: &Router, method: &str, path: &str, nonce: &str) -> An
 }
 
 async fn signed(wallet: &LocalSigner, account: &str, at: u64) -> String {
-    let intent = TypedIntent {
-        sentence: "look at my balance".into(),
-        // A wallet signs what it knows; the text is what counts.
-        typed_data: json!({ "primaryType": "BalanceDebit" }),
-        digest: message_digest(&statement_text(account, Timestamp(at))),
-    };
+    let intent = statement_intent(account, Timestamp(at));
     let signature = wallet.sign(&intent).await.unwrap();
     signature.iter().fold("0x".to_owned(), |text, byte| format!("{text}{byte:02x}"))
 }

@@ -260,6 +260,20 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether payments of this offer are taken here.
+    pub fn takes(&self, offer: &Offer) -> bool {
+        self.observer(offer).is_some()
+            || self.cashier(offer).is_some()
+            || self.settler(&offer.scheme, &offer.network).is_ok()
+    }
+
+    /// Whether anything on this network is taken here.
+    pub(crate) fn works_on(&self, network: &Network) -> bool {
+        self.is_taken_from(network)
+            || self.settler_of(network).is_some()
+            || self.observer_of(network).is_some()
+    }
+
     fn settler(&self, scheme: &str, network: &Network) -> Result<&Arc<dyn Settler>, Reason> {
         let mut of_scheme = self.0.settlers.iter().filter(|settler| settler.scheme() == scheme).peekable();
         if of_scheme.peek().is_none() {

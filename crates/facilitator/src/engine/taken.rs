@@ -5,6 +5,7 @@ use std::sync::Arc;
 use groat_core::books::{Settlement, SettlementState};
 use groat_core::ports::{Cashier, Seen};
 use groat_core::{Claim, Failure, Network, Offer, Payment, Reason, Receipt, Verified};
+use groat_failpoints::reach;
 
 use super::Engine;
 use super::terms::{ended, same_terms};
@@ -60,7 +61,9 @@ impl Engine {
                         let claim = cashier.verify(payment, offer, self.now()).await?;
                         let payer = claim.payer.clone();
                         let verified = fitting(cashier, claim, offer)?;
-                        cashier.take(&verified, self.now()).await.map_err(|failure| failure.by(&payer))?
+                        let taken = cashier.take(&verified, self.now()).await;
+                        reach("KP21");
+                        taken.map_err(|failure| failure.by(&payer))?
                     }
                 };
                 let Seen { claim, settled } = seen;

@@ -5,7 +5,7 @@ use clap::Args;
 use super::{devchain, exit, wallet};
 use crate::listen;
 use crate::paths::DataDir;
-use crate::universe::{Ports, Universe};
+use crate::universe::{Ports, REFUND_KEY, Universe};
 
 /// Options of `groat dev`.
 #[derive(Args)]
@@ -39,13 +39,19 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
         ("api", gate.clone()),
         ("seller", universe.seller.to_string()),
         ("buyer", buyer.address().to_string()),
+        ("refundKey", REFUND_KEY.to_owned()),
     ];
     listen::announce(options.json, &facts);
     if !options.json {
         println!();
-        println!("For sale:       GET /weather $0.01, POST /order $0.02; GET /free costs nothing");
+        println!(
+            "For sale:       GET /weather $0.01, GET /forecast $0.01, POST /order $0.02; GET /free costs nothing"
+        );
         println!("See the price:  curl -i {gate}/weather");
         println!("Pay it:         groat pay --wallet dev {gate}/weather");
+        println!("Keep a balance: groat balance top-up --wallet dev {gate} 0.50");
+        println!("Spend it:       groat pay --wallet dev --balance {gate}/forecast");
+        println!("Look at it:     groat balance statement --wallet dev {gate}");
         println!();
         println!("The buyer has $100 of play money. Everything is forgotten when this stops (Ctrl-C).");
     }

@@ -98,8 +98,13 @@ impl ChainFlags {
 
     /// The network of the command line, else of the file, else the default.
     pub(crate) fn network(&self, configured: Option<&str>) -> anyhow::Result<Network> {
-        Ok(Network::parse(self.network.as_deref().or(configured).unwrap_or(NETWORK))?)
+        gate_network(self.network.as_deref(), configured)
     }
+}
+
+/// The same where there is no other flag of a chain.
+pub(crate) fn gate_network(flag: Option<&str>, configured: Option<&str>) -> anyhow::Result<Network> {
+    Ok(Network::parse(flag.or(configured).unwrap_or(NETWORK))?)
 }
 
 /// How long a node may take to answer.

@@ -1,5 +1,6 @@
 //! `groat gate`: prices in front of an HTTP API.
 
+mod balance;
 mod services;
 mod want_pay;
 
@@ -104,10 +105,21 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     // With a node of the command line the chains of the file are left aside.
     let configured = if options.chain.rpc().is_some() { &[][..] } else { &config.chain };
     let contracts = want_pay::contracts(&config, source.as_ref(), &network, configured)?;
-    let routes = routes(&options, &config, source.as_ref(), &network, &pay_to, &contracts)?;
+    let mut routes = routes(&options, &config, source.as_ref(), &network, &pay_to, &contracts)?;
     let services: Vec<Terms> = config.gate.route.iter().filter_map(|route| route.service(&network)).collect();
     let nodes = nodes(&options, &config, source.as_ref(), &network, &services)?;
-    let facilitator = facilitator(&options, &config, source.as_ref(), &network, &contracts, &store).await?;
+    let mut facilitator =
+        facilitator(&options, &config, source.as_ref(), &network, &contracts, &store).await?;
+    let mut mechanisms = registry::mechanisms(&contracts);
+    let public_url = options.public_url.as_deref().or(config.gate.public_url.as_deref());
+    let token_path = config.gate.token_path.as_deref().unwrap_or(TOKEN_PATH);
+    let balance =
+        balance::Balance::open(&config, source.as_ref(), public_url, token_path, (&network, &store))?;
+    if let Some(balance) = &balance {
+        balance.sell(&config, source.as_ref(), (&network, &pay_to), &mut routes)?;
+        facilitator = balance.beside(facilitator, &store);
+        mechanisms.push(balance.mechanism());
+    }
     services::check(&nodes, &services).await?;
     let confirmations = options.confirmations.or(config.gate.confirmations).unwrap_or_default();
     let of_routes = routes.iter().map(|route| route.confirmations.unwrap_or(confirmations));
@@ -116,7 +128,7 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     }
     let mut builder = Pay::builder()
         .facilitator(facilitator)
-        .mechanisms(registry::mechanisms(&contracts))
+        .mechanisms(mechanisms)
         .access(registry::access(nodes.clone()))
         .store(store)
         .clock(registry::clock())
@@ -128,12 +140,12 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
         limits.lease_s = LEASE_S;
         builder = builder.limits(limits).instance(&name()?);
     }
-    if let Some(url) = options.public_url.as_ref().or(config.gate.public_url.as_ref()) {
+    if let Some(url) = public_url {
         builder = builder.public_url(url);
     }
     let seed = || pass_key::open(config.gate.pass_key.as_ref(), source.as_ref(), data, books.are_shared());
     if routes.iter().any(|route| route.pass.is_some()) {
-        builder = builder.token_path(config.gate.token_path.as_deref().unwrap_or(TOKEN_PATH));
+        builder = builder.token_path(token_path);
         builder = builder.pass_key(PassKey::from_seed(&*seed()?)?);
     }
     if let Some(source) = source.as_ref().filter(|_| want_pay::is_sold(&config)) {
@@ -145,7 +157,10 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     let pay = builder.build()?;
     let mut gateway = GatewayConfig::new(&upstream);
     gateway.routes.clone_from(&routes);
-    let gateway = Gateway::new(&pay, &gateway)?;
+    let mut gateway = Gateway::new(&pay, &gateway)?;
+    if let Some(balance) = &balance {
+        gateway = balance.serve(gateway)?;
+    }
     pay.beat().await?;
     let recovered = pay.recover().await?;
     let (swept, beating) = (pay.clone(), pay.clone());
@@ -165,6 +180,7 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     if !options.json {
         facts.extend(routes.iter().map(|route| ("sells", format!("{}  {}", route.path, route.price))));
     }
+    facts.extend(balance.iter().map(|balance| ("balances", balance.audience().to_owned())));
     facts.push(("openSales", recovered.open.to_string()));
     listen::announce(options.json, &facts);
     listen::until_stopped().await?;

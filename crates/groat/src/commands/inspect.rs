@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use groat_chain_evm::Purse;
 use groat_core::reason::printable;
 use groat_core::{Offer, Timestamp};
 use groat_wire::inspect::{Finding, Report, Severity, report};
@@ -155,9 +156,9 @@ fn print(url: &str, status: StatusCode, report: &Report, now: Timestamp) {
 
 /// In units that people know, by what the offer says of itself or by our own table.
 fn price(offer: &Offer) -> String {
-    let known = registry::mechanisms(&Vec::new())
+    let known = registry::payers(Vec::new(), Purse::default(), Vec::new())
         .iter()
-        .find_map(|mechanism| mechanism.token(&offer.network, &offer.asset))
+        .find_map(|payer| payer.token(&offer.network, &offer.asset))
         .map(|token| (token.symbol.to_owned(), token.decimals));
     match known {
         Some((symbol, decimals)) => format!("{} {symbol}", offer.amount.to_decimal(decimals)),

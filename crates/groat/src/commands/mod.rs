@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod balance;
 pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod devchain;

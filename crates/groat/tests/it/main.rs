@@ -1,6 +1,7 @@
 //! The built binary, as others meet it.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod balances;
 mod cli;
 mod database;
 mod hostile;

@@ -362,8 +362,10 @@ impl Work {
     }
 
     async fn step(&mut self, held: Held) -> Step {
-        // What was cut off can be repeated when the method is safe, or when nothing stands behind it.
-        let safe = self.order.is_for_pass || self.order.parts.method.is_safe();
+        // What was cut off can be repeated when the method is safe, when nothing stands behind it, or when it says so.
+        let safe = self.order.is_for_pass
+            || self.order.desk.route.is_repeatable
+            || self.order.parts.method.is_safe();
         match &held.sale().state {
             SaleState::Released => {
                 let Prints { payment, request } = self.order.prints.clone();

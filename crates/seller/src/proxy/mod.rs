@@ -112,6 +112,16 @@ impl Gateway {
         })
     }
 
+    /// Adds to the payment service of the routes that give passes, such as balances; an error where none does.
+    pub fn with_service(
+        self,
+        add: impl FnOnce(PaymentService) -> Result<PaymentService, ConfigError>,
+    ) -> Result<Self, ConfigError> {
+        let missing = || ConfigError::wrong("the payment service", "no route gives passes, so there is none");
+        let service = Some(add(self.service.clone().ok_or_else(missing)?)?);
+        Ok(Self { service, ..self })
+    }
+
     async fn answer(self, mut request: Request<Body>) -> Result<Response<Body>, Reply> {
         refuse_upgrade(request.method(), request.headers())?;
         if self.rules.is_empty() {

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use axum::body::Body;
 use groat_core::books::Side;
-use groat_core::payment::Fingerprint;
 use groat_core::ports::{BalanceError, Balances, Clock, StatementAsk};
 use groat_core::{PaymentId, Price, Timestamp};
+use groat_failpoints::reach;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tower::{Layer, ServiceExt};
 use url::form_urlencoded;
 
@@ -59,6 +60,7 @@ impl Till {
                 async move { checked.map(|wish| wish.price) }
             })
             .settle(Settle::Before)
+            .repeatable()
             .description("Adds to a balance")
             .build()?;
         Ok(Self { balances, clock: Arc::clone(&shop.clock), max, layer })
@@ -73,6 +75,7 @@ impl Till {
             let message = "only a payment adds to a balance";
             return Reply::error(StatusCode::BAD_REQUEST, "not_paid", message).response();
         };
+        reach("KP22");
         let mut tries = 1;
         loop {
             let now = self.clock.now();
@@ -92,7 +95,7 @@ impl Till {
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(error) => {
-                    // The operator can grant it: its id is this payment's.
+                    // The operator can add it by `Balances::top_up`, with this payment's id.
                     tracing::error!(%error, payment = %paid.payment_id, "paid, and the balance is not there");
                     return refused(&error).response();
                 }
@@ -145,7 +148,13 @@ impl PaymentService {
     /// Lets whoever has this key give payments back. Without one nobody can: an address proves nothing behind a proxy.
     #[must_use]
     pub fn operator_key(self, key: &str) -> Self {
-        Self { operator: Some(Fingerprint::of(&[key.as_bytes()])), ..self }
+        self.operator_digest(Sha256::digest(key).into())
+    }
+
+    /// The same by the SHA-256 of the key, for services that are not to know it.
+    #[must_use]
+    pub fn operator_digest(self, sha256: [u8; 32]) -> Self {
+        Self { operator: Some(sha256), ..self }
     }
 
     fn till(&self) -> Result<&Till, Reply> {
@@ -221,7 +230,7 @@ impl PaymentService {
         let till = self.till()?;
         let key =
             parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-        let is_operator = key.is_some_and(|key| Some(Fingerprint::of(&[key.as_bytes()])) == self.operator);
+        let is_operator = key.is_some_and(|key| Some(Sha256::digest(key).into()) == self.operator);
         if !is_operator {
             let message =
                 "payments are given back by the operator: send its key as `Authorization: Bearer KEY`";

@@ -29,7 +29,6 @@ use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use groat_core::payment::Fingerprint;
 use groat_core::ports::Checkouts;
 use http::{Method, Request, Response, StatusCode};
 use tower::Service;
@@ -51,7 +50,8 @@ pub struct PaymentService {
     shop: Arc<Shop>,
     priced: Arc<[Priced]>,
     till: Option<balance::Till>,
-    operator: Option<Fingerprint>,
+    /// The SHA-256 of the operator's key.
+    operator: Option<[u8; 32]>,
     checkouts: Arc<[Arc<dyn Checkouts>]>,
 }
 

@@ -2,25 +2,24 @@
 
 mod own;
 mod show;
+pub(crate) mod spend;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use groat_buyer::{Buyer, Client, DenyAll};
-use groat_core::Price;
+use groat_buyer::Client;
 use groat_core::payment::DialectId;
-use groat_core::policy::Policy;
-use groat_store::SqliteStore;
-use groat_wire::Dialect;
+use groat_wire::{Dialect, token};
 use http::{HeaderName, HeaderValue};
 
-use super::wallet;
+use self::spend::Purse;
 use crate::paths::DataDir;
 use crate::registry;
+
+pub(crate) use show::{describe, failure};
 
 /// Options of `groat pay`.
 #[derive(Args)]
@@ -32,7 +31,7 @@ pub(crate) struct Options {
     #[arg(required_unless_present = "resume", default_value = "")]
     url: String,
     /// Take up every payment that was signed and whose outcome is not known; signs nothing new
-    #[arg(long, conflicts_with_all = ["url", "data", "dry_run", "again", "output"])]
+    #[arg(long, conflicts_with_all = ["url", "data", "dry_run", "again", "output", "balance"])]
     resume: bool,
     /// Method [default: GET, or POST with -d]
     #[arg(short = 'X', long, value_name = "METHOD")]
@@ -52,32 +51,22 @@ pub(crate) struct Options {
     /// Print one JSON object with answer and payment
     #[arg(long)]
     json: bool,
-    /// Most that may be paid for this, such as $0.05
-    #[arg(long, value_name = "PRICE")]
-    max: Option<String>,
     /// Show what it would cost, and pay nothing
     #[arg(long)]
     dry_run: bool,
     /// Pay in this dialect only: x402-v2, x402-v1, token, agentxpay, want-pay
     #[arg(long, value_name = "NAME", value_parser = dialect)]
     dialect: Option<DialectId>,
-    /// Sign a new payment although an earlier one may still be under way
-    #[arg(long)]
-    again: bool,
-    /// Allow networks where money is real
-    #[arg(long)]
-    mainnet: bool,
-    /// Allow payments over plain http to other machines
-    #[arg(long)]
-    plain_http: bool,
+    /// Pay out of the balance that the seller keeps for your key, and out of nothing else; see `groat balance`
+    #[arg(long, conflicts_with = "dialect")]
+    balance: bool,
+    #[command(flatten)]
+    spend: spend::Spend,
     /// Sign the paid request as its payer, for sellers who take payments that everybody can see (AgentXPay)
     #[arg(long)]
     prove_payer: bool,
     #[command(flatten)]
     own: own::Flags,
-    /// Key to pay with
-    #[arg(long, value_name = "NAME", default_value = "main")]
-    wallet: String,
 }
 
 fn dialect(name: &str) -> Result<DialectId, String> {
@@ -89,9 +78,6 @@ fn dialect(name: &str) -> Result<DialectId, String> {
     })
 }
 
-/// A key in the environment, for development on test networks only.
-const KEY_VARIABLE: &str = "GROAT_PRIVATE_KEY";
-
 pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<ExitCode> {
     if options.resume {
         let client = client(&options, data)?;
@@ -102,14 +88,14 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<Exit
     if options.dry_run {
         return Ok(match client.dry_run(request).await {
             Ok(plan) => show::plan(&options, &plan),
-            Err(error) => show::failure(&options, &error),
+            Err(error) => failure(options.json, &error),
         });
     }
     // What is bought must not be lost because it cannot be put down.
     let output = options.output.as_deref().map(open_output).transpose()?;
     match client.execute(request).await {
         Ok(bought) => show::answer(&options, output, bought).await,
-        Err(error) => Ok(show::failure(&options, &error)),
+        Err(error) => Ok(failure(options.json, &error)),
     }
 }
 
@@ -120,39 +106,14 @@ fn open_output(path: &Path) -> anyhow::Result<File> {
 }
 
 fn client(options: &Options, data: &DataDir) -> anyhow::Result<Client> {
-    let mut policy = Policy { mainnet: options.mainnet, plain_http: options.plain_http, ..Policy::default() };
-    if let Some(max) = &options.max {
-        let units =
-            Price::parse(max).and_then(|price| price.to_units(6)).with_context(|| "--max".to_owned())?;
-        policy.payment_usd_micros_max = units.to_string().parse().context("--max is too large")?;
-        policy.host_day_usd_micros_max = policy.host_day_usd_micros_max.max(policy.payment_usd_micros_max);
-        policy.day_usd_micros_max = policy.day_usd_micros_max.max(policy.payment_usd_micros_max);
-    }
-    let signer = match std::env::var(KEY_VARIABLE) {
-        Ok(_) if options.mainnet => {
-            bail!("{KEY_VARIABLE} is for test networks: use a keystore file, see `groat wallet`")
-        }
-        Ok(text) => groat_buyer::LocalSigner::from_hex(&text).context(KEY_VARIABLE)?,
-        Err(_) => wallet::open(data, &options.wallet)?,
+    let purse = match options.balance {
+        true => Purse::Balance,
+        false => Purse::Wallet(options.own.payers()?),
     };
-    let published_keys = !options.mainnet;
-    Ok(Client::new(Buyer {
-        signer: Arc::new(signer),
-        policy,
-        store: Arc::new(SqliteStore::open_shared(&data.file("purchases.db")?)?),
-        payers: options.own.payers()?,
-        dialects: registry::dialects(),
-        clock: registry::clock(),
-        approver: Arc::new(DenyAll),
-        options: groat_buyer::Options {
-            again: options.again,
-            dialect: options.dialect.clone(),
-            prove_payer: options.prove_payer,
-            published_keys,
-            payees_forgotten: wallet::payees_forgotten(data)?,
-            ..Default::default()
-        },
-    })?)
+    // Debits are said in one dialect.
+    let dialect = if options.balance { Some(token::ID) } else { options.dialect.clone() };
+    let prove_payer = options.prove_payer;
+    options.spend.client(purse, groat_buyer::Options { dialect, prove_payer, ..Default::default() }, data)
 }
 
 fn request(options: &Options) -> anyhow::Result<reqwest::Request> {

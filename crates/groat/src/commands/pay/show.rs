@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use base64::Engine as _;
 use groat_buyer::{Bought, BuyError, PaidWith, Plan, Resumed};
+use groat_chain_evm::Purse;
 use groat_core::policy::{Decision, usd};
 use groat_core::reason::printable;
 use http::StatusCode;
@@ -80,7 +81,7 @@ fn tell_receipt(paid: &PaidWith, newline: bool) {
 }
 
 fn price_of(paid: &PaidWith) -> String {
-    let token = registry::mechanisms(&Vec::new())
+    let token = registry::payers(Vec::new(), Purse::default(), Vec::new())
         .iter()
         .find_map(|one| one.token(&paid.offer.network, &paid.offer.asset));
     token.map_or_else(
@@ -89,7 +90,8 @@ fn price_of(paid: &PaidWith) -> String {
     )
 }
 
-fn describe(paid: &PaidWith) -> Value {
+/// A payment as JSON.
+pub(crate) fn describe(paid: &PaidWith) -> Value {
     json!({
         "paymentId": paid.id,
         "dialect": paid.dialect.as_str(),
@@ -112,7 +114,7 @@ pub(super) async fn resumed(
 ) -> anyhow::Result<ExitCode> {
     let resumed = match resumed {
         Ok(resumed) => resumed,
-        Err(error) => return Ok(failure(options, &error)),
+        Err(error) => return Ok(failure(options.json, &error)),
     };
     let mut code = exit::OK;
     let mut lines = Vec::new();
@@ -188,9 +190,10 @@ pub(super) fn plan(options: &Options, plan: &Plan) -> ExitCode {
     if plan.status == 402 && plan.chosen.is_none() { ExitCode::from(exit::DENIED) } else { exit::OK }
 }
 
-pub(super) fn failure(options: &Options, error: &BuyError) -> ExitCode {
+/// Says why nothing was bought.
+pub(crate) fn failure(json: bool, error: &BuyError) -> ExitCode {
     let (code, kind) = kind_of(error);
-    if options.json {
+    if json {
         println!("{}", json!({ "error": kind, "message": error.to_string() }));
     } else {
         eprintln!("groat: {error}");

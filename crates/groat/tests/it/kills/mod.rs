@@ -3,6 +3,7 @@
 //! `cargo xtask kills` builds the binary with its failpoints and prints the table. What each point means and where it lies
 //! in the code is told in `crates/failpoints`.
 
+mod balance;
 mod buyer;
 mod facilitator;
 mod gate;
@@ -27,7 +28,7 @@ struct Row {
     run: fn(&Books<'_>) -> Duration,
 }
 
-const ROWS: [Row; 23] = [
+const ROWS: [Row; 25] = [
     Row { point: "KP0", story: "gate: payment read; the resend buys", run: gate::kp0 },
     Row { point: "KP1", story: "gate: held; the resend takes the hold up", run: gate::kp1 },
     Row { point: "KP2", story: "gate: verified, nothing held; the resend buys", run: gate::kp2 },
@@ -75,6 +76,16 @@ const ROWS: [Row; 23] = [
         run: token::facilitator,
     },
     Row {
+        point: "6C-D",
+        story: "gate that takes a debit, at each of its points; resumed",
+        run: balance::debit,
+    },
+    Row {
+        point: "6C-T",
+        story: "gate whose payer tops up, at each of its points; resumed",
+        run: balance::top_up,
+    },
+    Row {
         point: "T20",
         story: "facilitator: settled, webhook not sent (KP13); the next one sends it",
         run: facilitator::t20,
@@ -86,7 +97,7 @@ fn whoever_dies_at_a_kill_point_loses_nothing_and_takes_nothing_twice() {
     let only = std::env::var("GROAT_KILLS_ONLY").ok().filter(|point| !point.is_empty());
     let rows: Vec<&Row> =
         ROWS.iter().filter(|row| only.as_deref().is_none_or(|point| row.point == point)).collect();
-    assert!(!rows.is_empty(), "there is no row {only:?}: KP0 to KP18, 6C-B, 6C-G, 6C-F, and T20");
+    assert!(!rows.is_empty(), "there is no row {only:?}: KP0 to KP18, 6C-B, 6C-G, 6C-F, 6C-D, 6C-T, and T20");
     let cluster = Cluster::start();
     let column = |books: Books<'_>| rows.iter().map(|row| outcome(row, &books)).collect::<Vec<_>>();
     let (files, databases) = std::thread::scope(|scope| {

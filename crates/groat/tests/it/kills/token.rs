@@ -11,7 +11,7 @@ use super::stage::{Books, Doomed, Stage, until};
 use crate::processes::{Running, groat, http};
 use crate::world::PAY_TO;
 
-const KEY: &str = "0x7777777777777777777777777777777777777777777777777777777777777777";
+pub(super) const KEY: &str = "0x7777777777777777777777777777777777777777777777777777777777777777";
 
 /// Who dies.
 #[derive(Clone, Copy, PartialEq)]
@@ -123,7 +123,7 @@ fn dies(books: &Books<'_>, who: Who, point: &'static str) -> Duration {
 }
 
 /// Says `Some` when nothing is open any more.
-fn resumed(stage: &Stage) -> Option<()> {
+pub(super) fn resumed(stage: &Stage) -> Option<()> {
     let mut command = groat(&stage.path("buyer"));
     let output = command.args(["pay", "--resume", "--json"]).env("GROAT_PRIVATE_KEY", KEY).output().unwrap();
     let lines: Value = serde_json::from_slice(&output.stdout).unwrap();

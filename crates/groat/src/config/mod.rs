@@ -1,5 +1,7 @@
 //! `groat.toml`: one file for gate and facilitator. Every mistake is one sentence with file, line, what and how to mend.
 
+mod balance;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +14,8 @@ use groat_facilitator::http::Caller;
 use groat_seller::{PassTerms, RouteRule, Settle};
 use serde::Deserialize;
 use toml::Spanned;
+
+pub(crate) use balance::BalanceConfig;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -131,6 +135,8 @@ pub(crate) struct GateConfig {
     /// What routes with `want_pay` need.
     #[serde(default)]
     pub(crate) want_pay: WantPayConfig,
+    /// Balances of payers.
+    pub(crate) balance: Option<Spanned<BalanceConfig>>,
     /// What costs what.
     #[serde(default)]
     pub(crate) route: Vec<RouteConfig>,
@@ -181,6 +187,8 @@ pub(crate) struct RouteConfig {
     pub(crate) agentxpay: Option<Spanned<AgentXPayConfig>>,
     /// Whether it is sold for requests of x402-pay/1 as well.
     pub(crate) want_pay: Option<Spanned<bool>>,
+    /// Whether debits of balances buy its passes.
+    pub(crate) balance: Option<Spanned<bool>>,
 }
 
 /// `agentxpay = { manager = "0x…", service = 1, provider = "0x…", price_wei = "…" }`
@@ -344,7 +352,7 @@ impl Config {
                 return Err(source.wrong(Some(terms.span()), &problem, mend));
             }
         }
-        Ok(())
+        balance::check(gate, source)
     }
 
     /// Who may ask the facilitator.
