@@ -1,4 +1,4 @@
-//! Payment mechanisms on EVM chains. Today: the scheme `exact` by EIP-3009 (`exact/`).
+//! Payment mechanisms on EVM chains. The first to read is the scheme `exact` by EIP-3009 (`exact/`).
 //!
 //! [`ExactEvm`] is one value with three faces: the pure [`Mechanism`](groat_core::ports::Mechanism) for sellers, the
 //! [`Payer`](groat_core::ports::Payer) for buyers, the [`Settler`](groat_core::ports::Settler) for facilitators.
@@ -11,6 +11,7 @@ mod chain;
 mod exact;
 mod gas_key;
 pub mod pay_proof;
+pub mod permit;
 mod rpc;
 mod transaction;
 
@@ -23,4 +24,5 @@ pub use chain::{Chain, ChainLimits, ChainOptions, Simulate};
 pub use exact::fuzzing;
 pub use exact::{ExactEvm, abi, proof, typed_data};
 pub use gas_key::{GasKey, GasKeyError};
+pub use permit::{PermitAsk, PermitEvm, PermitKind};
 pub use rpc::Rpc;
