@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 use async_trait::async_trait;
 use groat_core::books::{Attempt, Mined, Settlement};
 use groat_core::ports::{Look, Mechanism, Place, Plan, Replacement, Settler, Standing};
@@ -12,16 +12,19 @@ use groat_core::{
 use serde_json::Value;
 
 use super::check::{Checked, check};
-use super::look::{Seen, look, rehearse};
+use super::look::{Nonce, Seen, look, rehearse};
 use super::outcome::{self, Rider};
 use super::{Permit, PermitEvm, PermitKind, till};
 use crate::account;
+use crate::chain::Chain;
 use crate::exact::{EMPTY, can_pay, plan_call, planned_call, sign};
 
 #[async_trait]
 impl Settler for PermitEvm {
+    /// Not told to others: it is no scheme of x402, clients of version 1 cannot read a list with an unknown one, and its
+    /// signers are those of `exact`.
     async fn ready(&self) -> Vec<(Network, Vec<String>)> {
-        self.exact.ready().await
+        Vec::new()
     }
 
     async fn verify(&self, payment: &Payment, offer: &Offer, now: Timestamp) -> Result<Claim, Failure> {
@@ -36,7 +39,9 @@ impl Settler for PermitEvm {
         super::judge::judge(&checked, &seen).map_err(|refusal| Failure::Refused(refusal).by(&payer))?;
         if let Err(text) = rehearse(chain, checked.till, &checked.permit).await? {
             let message = Some(groat_core::reason::printable(&text, 200));
-            let refusal = Refusal { message, ..Reason::SimulationFailed.into() };
+            // It may have been paid between the two questions: the engine looks for it then.
+            let reason = why(chain, checked.till, &checked.permit).await?.unwrap_or(Reason::SimulationFailed);
+            let refusal = Refusal { message, ..reason.into() };
             return Err(Failure::Refused(refusal).by(&payer));
         }
         // Told before anybody does work for the payment, which could not be settled (threat row E32).
@@ -68,11 +73,7 @@ impl Settler for PermitEvm {
         let input = till::pay(&rider.permit);
         let mut plan = plan_call(chain, key.address(), rider.till, input, chain.limits().gas_max).await?;
         if let [Err(Failure::Refused(refusal))] = plan.verdicts.as_mut_slice() {
-            // Contracts fail with numbers; what they mean shows in what they know.
-            let seen = look(chain, rider.till, &rider.permit).await?;
-            if let Some(reason) = why(&rider.permit, &seen) {
-                refusal.reason = reason;
-            }
+            refusal.reason = why(chain, rider.till, &rider.permit).await?.unwrap_or(refusal.reason.clone());
         }
         Ok(plan)
     }
@@ -126,12 +127,12 @@ fn one(batch: &[Settlement]) -> Result<Rider, Fault> {
     }
 }
 
-/// Why a permit that was good a moment ago would fail now.
-fn why(permit: &Permit, seen: &Seen) -> Option<Reason> {
-    use super::look::Nonce;
-    let lacks = |has: Option<alloy_primitives::U256>| has.is_some_and(|has| has < permit.amount);
+/// Why a permit that was good a moment ago would fail now. Contracts fail with numbers; what they mean shows in what they know.
+async fn why(chain: &Chain, till: Address, permit: &Permit) -> Result<Option<Reason>, Fault> {
+    let seen = look(chain, till, permit).await?;
+    let lacks = |has: Option<U256>| has.is_some_and(|has| has < permit.amount);
     let is_permit2 = permit.kind == PermitKind::Permit2;
-    if seen.paid == Some(true) || (is_permit2 && seen.nonce == Nonce::Spent) {
+    Ok(if seen.paid == Some(true) || (is_permit2 && seen.nonce == Nonce::Spent) {
         Some(Reason::NonceAlreadyUsed)
     } else if seen.facts.time > permit.deadline {
         Some(Reason::Expired)
@@ -141,7 +142,7 @@ fn why(permit: &Permit, seen: &Seen) -> Option<Reason> {
         Some(Reason::AllowanceRequired)
     } else {
         None
-    }
+    })
 }
 
 impl PermitEvm {
