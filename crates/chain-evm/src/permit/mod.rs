@@ -17,6 +17,8 @@ mod outcome;
 mod payer;
 mod proof;
 mod settle;
+#[cfg(test)]
+mod tests;
 pub mod till;
 mod typed_data;
 

@@ -23,7 +23,7 @@ use crate::rpc::{Log, TxReceipt};
 pub(super) struct Rider {
     pub(super) permit: Permit,
     pub(super) till: Address,
-    payee: Address,
+    pub(super) payee: Address,
 }
 
 impl Rider {
