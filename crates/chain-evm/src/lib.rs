@@ -17,7 +17,7 @@ mod transaction;
 
 pub use by_hash::{
     ByHashEvm, Contracts, EventKind, Listed, MadeLog, NATIVE, PAYMENT_MADE, PaidEvent, Purse,
-    SUBSCRIPTION_PAID, ServiceAsk, ServiceTrouble, Wanted, discover, history, service_terms,
+    SUBSCRIPTION_PAID, ServiceAsk, ServiceTrouble, Wanted, discover, history, is_service, service_terms,
 };
 pub use chain::{Chain, ChainLimits, ChainOptions, Simulate};
 #[doc(hidden)]

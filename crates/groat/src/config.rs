@@ -1,5 +1,7 @@
 //! `groat.toml`: one file for gate and facilitator. Every mistake is one sentence with file, line, what and how to mend.
 
+mod permits;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +14,8 @@ use groat_facilitator::http::Caller;
 use groat_seller::{PassTerms, RouteRule, Settle};
 use serde::Deserialize;
 use toml::Spanned;
+
+use permits::PermitConfig;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -166,6 +170,9 @@ pub(crate) struct RouteConfig {
     pub(crate) pass: Option<Spanned<PassTerms>>,
     /// A service of AgentXPay, to be paid for by transaction as well.
     pub(crate) agentxpay: Option<Spanned<AgentXPayConfig>>,
+    /// Tokens that are taken by permit as well.
+    #[serde(default)]
+    pub(crate) permits: Vec<PermitConfig>,
 }
 
 /// `agentxpay = { manager = "0x…", service = 1, provider = "0x…", price_wei = "…" }`
@@ -238,8 +245,11 @@ impl AgentXPayConfig {
 }
 
 impl RouteConfig {
-    /// As the gateway wants it, on the gate's network.
-    pub(crate) fn rule(&self, network: &Network) -> RouteRule {
+    /// As the gateway wants it, on the gate's network, for its payee.
+    pub(crate) fn rule(&self, network: &Network, pay_to: &str) -> RouteRule {
+        let pay_to = self.pay_to.as_ref().map_or(pay_to, |account| account.get_ref());
+        let services = self.agentxpay.iter().map(|service| service.get_ref().terms(network));
+        let permits = self.permits.iter().filter_map(|permit| permit.terms(network, pay_to));
         RouteRule {
             path: self.pattern.get_ref().clone(),
             price: self.price.get_ref().clone(),
@@ -252,7 +262,7 @@ impl RouteConfig {
             confirmations: self.confirmations,
             timeout_s: self.timeout_s.as_ref().map(|seconds| *seconds.get_ref()),
             pass: self.pass.as_ref().map(|terms| terms.get_ref().clone()),
-            asks: self.agentxpay.iter().map(|service| service.get_ref().terms(network)).collect(),
+            asks: services.chain(permits).collect(),
         }
     }
 }
@@ -315,6 +325,7 @@ impl Config {
                 return Err(source.wrong(Some(seconds.span()), "nobody can pay in no time", mend));
             }
             route.agentxpay.iter().try_for_each(|service| service.get_ref().check(source))?;
+            route.permits.iter().try_for_each(|permit| permit.check(source, route.pass.is_some()))?;
             if let Some(terms) = &route.pass
                 && let Err(problem) = terms.get_ref().check()
             {
@@ -468,6 +479,10 @@ mod tests {
             let known = format!("manager = \"{account}\", service = 1, provider = \"{account}\"");
             format!("[[gate.route]]\nmatch = \"/a\"\nprice = \"$1\"\nagentxpay = {{ {known}, {more} }}\n")
         };
+        let permit = |more: &str| {
+            let asset = "asset = \"0x70997970C51812dc3A010C7d01b50e0d17dc79C8\"";
+            format!("[[gate.route]]\nmatch = \"/a\"\nprice = \"$1\"\npermits = [{{ {asset}, {more} }}]\n")
+        };
         let api_key = |sha256: &str, more: &str| {
             format!("[[facilitator.api_keys]]\nname = \"shop\"\nsha256 = \"{sha256}\"\n{more}")
         };
@@ -491,6 +506,17 @@ mod tests {
                 "/groat.toml:4: ",
                 "nobody can be asked who has subscribed",
             ),
+            (
+                &permit("kind = \"Permit1\", amount = \"1\""),
+                "/groat.toml:4: ",
+                "write \"Permit2\" or \"EIP2612\"",
+            ),
+            (
+                &permit("kind = \"Permit2\", amount = \"0\""),
+                "/groat.toml:4: ",
+                "`0` is not an amount in units",
+            ),
+            (&permit("kind = \"Permit2\", amount = \"1\""), "/groat.toml:4: ", "a permit buys a pass"),
             (
                 "[[gate.route]]\nmatch = \"/a\"\nprice = \"$1\"\nconfirmations = \"final\"\n",
                 "/groat.toml:4: ",

@@ -48,9 +48,11 @@ pub enum KeyError {
 
 /// The kinds of typed data that this signer knows the consequences of. Whatever else comes this way is not signed
 /// (threat row Y19).
-const SIGNABLE: [&str; 6] = [
+const SIGNABLE: [&str; 8] = [
     "TransferWithAuthorization",
     "ReceiveWithAuthorization",
+    "PermitTransferFrom",
+    "Permit",
     "Transaction",
     "PaymentProof",
     "RequestProof",

@@ -98,8 +98,9 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     let address = options.listen.or(config.gate.listen).unwrap_or(([127, 0, 0, 1], 4021).into());
     let books = Books::choose(&options.store, config.gate.store.as_ref(), source.as_ref(), data, "gate.db")?;
     let store = books.open(std::slice::from_ref(&network)).await?;
-    let routes = routes(&options, &config, &network)?;
-    let services: Vec<Terms> = routes.iter().flat_map(|route| route.asks.clone()).collect();
+    let routes = routes(&options, &config, &network, &pay_to)?;
+    let asks = routes.iter().flat_map(|route| &route.asks);
+    let services: Vec<Terms> = asks.filter(|terms| groat_chain_evm::is_service(terms)).cloned().collect();
     let nodes = nodes(&options, &config, source.as_ref(), &network, &services)?;
     let facilitator = facilitator(&options, &config, source.as_ref(), &network, &store).await?;
     services::check(&nodes, &services).await?;
@@ -236,7 +237,12 @@ fn facilitator_key(config: &Config, source: Option<&Source>) -> anyhow::Result<O
     }
 }
 
-fn routes(options: &Options, config: &Config, network: &Network) -> anyhow::Result<Vec<RouteRule>> {
+fn routes(
+    options: &Options,
+    config: &Config,
+    network: &Network,
+    pay_to: &str,
+) -> anyhow::Result<Vec<RouteRule>> {
     let mut routes = Vec::new();
     for price in &options.prices {
         let Some((path, price)) = price.rsplit_once('=') else {
@@ -244,7 +250,7 @@ fn routes(options: &Options, config: &Config, network: &Network) -> anyhow::Resu
         };
         routes.push(RouteRule::new(path.trim(), price.trim()));
     }
-    routes.extend(config.gate.route.iter().map(|route| route.rule(network)));
+    routes.extend(config.gate.route.iter().map(|route| route.rule(network, pay_to)));
     if routes.is_empty() {
         bail!("nothing has a price: name a route with --price 'GET /weather=$0.01'");
     }
