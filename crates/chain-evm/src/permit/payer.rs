@@ -43,7 +43,8 @@ impl Payer for PermitEvm {
             token: asset,
             amount: offer.amount.as_u256(),
             nonce,
-            deadline: U256::from(request.now.plus(window_s).0),
+            // The deadline is the last second, and the window ends before its own.
+            deadline: U256::from(request.now.plus(window_s - 1).0),
             signature: EcdsaBytes([0; 65]),
         };
         let seen = look(chain, till, &permit).await.map_err(unavailable)?;
