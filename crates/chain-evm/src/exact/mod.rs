@@ -137,7 +137,7 @@ fn priced_asset(network: &Network, ticker: Option<&str>) -> Result<&'static Asse
     })?;
     if known.transfer != Transfer::Eip3009 {
         return Err(format!(
-            "{} on {network} cannot be moved by EIP-3009, the only transfer method so far",
+            "{} on {network} cannot be moved by EIP-3009: sell it by permit instead",
             known.symbol
         ));
     }

@@ -12,8 +12,14 @@ use crate::world::GAS_KEY;
 const USDC: &str = "0x036CbD53842c5426634e7929541eC2318f3dCF7e";
 const PERMIT2: &str = "0x000000000022D473030F116dDEE9F6B43aC78BA3";
 
+/// Who takes the money.
+enum Settles {
+    Gate,
+    Facilitator,
+}
+
 /// A gate in front of the sample API that sells a pass for what is free there, a little cheaper by permit.
-fn gate(data: &Path, universe: &Running, kind: &str) -> Running {
+fn gate(data: &Path, universe: &Running, kind: &str, settles: Settles) -> Running {
     // Books of its own; the wallet lies elsewhere.
     let home = data.join("gate");
     std::fs::create_dir_all(&home).unwrap();
@@ -25,10 +31,11 @@ fn gate(data: &Path, universe: &Running, kind: &str) -> Running {
     std::fs::write(&config, route).unwrap();
     let mut command = groat(&home);
     command.args(["gate", "--json", "--listen", "127.0.0.1:0", "--upstream", &universe.said("api")]);
-    command
-        .args(["--pay-to", &universe.said("seller"), "--rpc", &universe.said("chain"), "--config"])
-        .arg(config);
-    command.env("GROAT_SIGNER_KEYS", GAS_KEY);
+    command.args(["--pay-to", &universe.said("seller"), "--config"]).arg(config);
+    match settles {
+        Settles::Gate => command.args(["--rpc", &universe.said("chain")]).env("GROAT_SIGNER_KEYS", GAS_KEY),
+        Settles::Facilitator => command.args(["--facilitator", &universe.said("facilitator")]),
+    };
     Running::start(&mut command)
 }
 
@@ -58,7 +65,7 @@ fn f086_a_wallet_pays_a_gate_by_permit_and_the_till_keeps_nothing() {
     let till = till["till"].as_str().unwrap().to_owned();
     assert_ne!(rpc(&universe.said("chain"), "eth_getCode", &json!([till, "latest"])), "0x");
 
-    let running = gate(data.path(), &universe, "EIP2612");
+    let running = gate(data.path(), &universe, "EIP2612", Settles::Gate);
     let (status, asked) = http(&format!("{}/free", running.said("gate")), &[]);
     let asked: Value = serde_json::from_str(&asked).unwrap();
     let component = &asked["payment_scheme"]["permit_components"][0];
@@ -87,7 +94,7 @@ fn y18_a_wallet_signs_for_permit2_only_where_it_has_allowed_it_before() {
     let data = tempfile::tempdir().unwrap();
     let universe = dev(data.path());
     let (seller, chain) = (universe.said("seller"), universe.said("chain"));
-    let running = gate(data.path(), &universe, "Permit2");
+    let running = gate(data.path(), &universe, "Permit2", Settles::Facilitator);
     let refused = pay(data.path(), &universe, &running, true);
     assert!(text(&refused).1.contains("has not allowed Permit2"), "{:?}", text(&refused));
     assert_eq!(balance(&universe, &seller), U256::ZERO);
