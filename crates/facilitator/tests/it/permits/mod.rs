@@ -1,7 +1,7 @@
 //! Payments by permit on the embedded chain: tokens without authorizations, Permit2, a till.
 
 mod ends;
-mod recorded;
+pub(crate) mod recorded;
 mod till;
 mod verdicts;
 

@@ -1,48 +1,16 @@
-//! Permits that the PyPI package and `eth_account` have signed, read and checked by us.
+//! Permits that another library has signed, checked by us.
 
-use groat_wire::Dialect;
-use groat_wire::token::Token;
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
-use serde_json::Value;
 
 use super::*;
 
-fn signer(permit: &Permit) -> Address {
+/// Who has signed a permit of a token of this chain.
+pub(crate) fn signer(permit: &Permit) -> Address {
     let recovery = RecoveryId::try_from(i32::from(permit.signature.v()) - 27).unwrap();
     let signature = RecoverableSignature::from_compact(&permit.signature.0[..64], recovery).unwrap();
     let digest = permit_digest(permit, &domain(permit.token));
     let key = SECP256K1.recover_ecdsa(Message::from_digest(digest.0), &signature).unwrap();
     Address::from_slice(&alloy_primitives::keccak256(&key.serialize_uncompressed()[1..])[12..])
-}
-
-/// Every body of a recording that is an order by Permit2.
-fn bodies(recording: &Value, found: &mut Vec<String>) {
-    match recording {
-        Value::String(text) if text.contains("\"Permit2\"") && text.starts_with('{') => {
-            found.push(text.clone())
-        }
-        Value::Array(all) => all.iter().for_each(|one| bodies(one, found)),
-        Value::Object(all) => all.values().for_each(|one| bodies(one, found)),
-        _ => {}
-    }
-}
-
-#[test]
-fn what_the_package_has_signed_by_permit2_is_the_owners() {
-    let mut found = Vec::new();
-    for file in [
-        include_str!("../../../../../vectors/token/02-permit2.json"),
-        include_str!("../../../../../vectors/token/03-short-signatures.json"),
-    ] {
-        bodies(&serde_json::from_str(file).unwrap(), &mut found);
-    }
-    assert!(found.len() >= 3, "{}", found.len());
-    for body in found {
-        let payment = Token.read_order(body.as_bytes()).unwrap().unwrap();
-        let permit = Permit::read(&payment.proof).unwrap();
-        assert!(permit.nonce > U256::from(1_u64 << 53));
-        assert_eq!(signer(&permit), permit.owner, "{body}");
-    }
 }
 
 /// Signed by `eth_account` 0.14 with the key 0x11…11.
