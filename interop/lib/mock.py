@@ -10,9 +10,9 @@ def dollar(amount):
         amount=amount,
         currency=env("CURRENCY", "USDC"),
         caip2="eip155:84532",
-        token="0x036CbD53842c5426634e7929541eC2318f3dCF7e",
-        token_name="USDC",
-        token_version="2",
+        token=env("TOKEN", "0x036CbD53842c5426634e7929541eC2318f3dCF7e"),
+        token_name=env("TOKEN_NAME", "USDC"),
+        token_version=env("TOKEN_VERSION", "2"),
         token_decimals=6,
         rpc_url=env("RPC_URL"),
     )

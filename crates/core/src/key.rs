@@ -14,6 +14,8 @@ pub enum KeyKind {
     Eip3009,
     /// Permit2 unordered nonces: owner (20), nonce (32).
     Permit2,
+    /// EIP-2612: token (20 bytes), owner (20), nonce (32).
+    Eip2612,
     /// A transaction that has already paid: hash (32), which of its payments (8).
     Transaction,
     /// No payment but access that was bought before: payee and extra of the offer, and who has it (texts).
@@ -31,6 +33,7 @@ impl KeyKind {
         match self {
             Self::Eip3009 => "eip3009",
             Self::Permit2 => "permit2",
+            Self::Eip2612 => "eip2612",
             Self::Transaction => "transaction",
             Self::Access => "access",
             Self::Request => "request",
@@ -145,6 +148,17 @@ mod tests {
         for bad in [text.to_uppercase(), text[4..].to_owned(), format!("{text}a"), "pay_".to_owned()] {
             assert_eq!(PaymentId::parse(&bad), Err(PaymentIdError), "{bad}");
         }
+    }
+
+    #[test]
+    fn r16_a_nonce_of_permit2_is_one_for_all_tokens_and_one_of_a_token_is_its_own() {
+        let network = Network::eip155(84532);
+        let permit2 = |owner: u8| PaymentKey::new(KeyKind::Permit2, &network, &[&[owner; 20], &[9; 32]]);
+        assert_eq!(permit2(1), permit2(1));
+        assert_ne!(permit2(1), permit2(2));
+        let of_token = |kind, token: u8| PaymentKey::new(kind, &network, &[&[token; 20], &[1; 20], &[9; 32]]);
+        assert_ne!(of_token(KeyKind::Eip2612, 3), of_token(KeyKind::Eip2612, 4));
+        assert_ne!(of_token(KeyKind::Eip2612, 3), of_token(KeyKind::Eip3009, 3));
     }
 
     #[test]

@@ -103,6 +103,8 @@ reasons! {
     AssetNotDeployed = "asset_not_deployed_contract", GiveUp;
     /// The token cannot do EIP-3009.
     Eip3009NotSupported = "invalid_exact_evm_eip3009_not_supported", GiveUp;
+    /// The token knows no such permit, or what takes it is not on this chain.
+    PermitNotSupported = "permit_not_supported", GiveUp;
     /// The authorization has been used or cancelled on chain.
     NonceAlreadyUsed = "invalid_exact_evm_nonce_already_used", PayAgain;
     /// The token calls itself otherwise.
@@ -111,6 +113,8 @@ reasons! {
     TokenVersionMismatch = "invalid_exact_evm_token_version_mismatch", GiveUp;
     /// The payer does not have the money.
     InsufficientBalance = "invalid_exact_evm_insufficient_balance", PayAgain;
+    /// The payer has not allowed Permit2 to move so much of the token.
+    AllowanceRequired = "permit2_allowance_required", GiveUp;
     /// The chain would refuse it, for an unknown cause.
     SimulationFailed = "invalid_exact_evm_transaction_simulation_failed", PayAgain;
     /// Settling it costs more gas than allowed.

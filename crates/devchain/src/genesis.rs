@@ -35,7 +35,7 @@ pub(crate) const RICH: [Address; 10] = [
 ];
 
 /// The CREATE2 deployer that is on every chain, and its runtime code.
-const DEPLOYER: Address = address!("0x4e59b44847b379578588920cA78FbF26c0B4956C");
+pub(crate) const DEPLOYER: Address = address!("0x4e59b44847b379578588920cA78FbF26c0B4956C");
 const DEPLOYER_CODE: Bytes = bytes!(
     "0x7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe03601600081602082378035828234f58015156039578182fd5b8082525050506014600cf3"
 );
@@ -58,6 +58,8 @@ const ARTIFACTS: &[(&str, &str)] = &[
     ("TetherDollar", include_str!("../../../contracts/artifacts/TetherDollar.json")),
     ("WideDollar", include_str!("../../../contracts/artifacts/WideDollar.json")),
     ("CallingDollar", include_str!("../../../contracts/artifacts/CallingDollar.json")),
+    ("PermitDollar", include_str!("../../../contracts/artifacts/PermitDollar.json")),
+    ("Permit2", include_str!("../../../contracts/artifacts/Permit2.json")),
 ];
 /// The tokens that `X402Pay` takes, and the symbols that it calls them by; the first is its default.
 const TAKEN: [(&str, &str); 6] = [

@@ -56,6 +56,8 @@ enum Command {
     Discover(commands::discover::Options),
     /// Keep an index of payments for services, and answer questions about it over HTTP
     Indexer(commands::indexer::Options),
+    /// Show where payments by permit to an account go through, and what puts that contract there
+    Till(commands::till::Options),
     /// Make and show the keys that pay
     Wallet(commands::wallet::Options),
 }
@@ -85,6 +87,7 @@ fn main() -> std::process::ExitCode {
             Command::Facilitator(options) => commands::facilitator::run(options, &data).await,
             Command::Discover(options) => commands::discover::run(options).await,
             Command::Indexer(options) => commands::indexer::run(options, &data).await,
+            Command::Till(options) => commands::till::run(options),
             Command::Wallet(options) => commands::wallet::run(options, &data),
         }
     });

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::Address;
 use groat_chain_evm::pay_proof::{PayProofEvm, RelayEvm};
-use groat_chain_evm::{ByHashEvm, Chain, ExactEvm, Purse};
+use groat_chain_evm::{ByHashEvm, Chain, ExactEvm, PermitEvm, Purse};
 use groat_chain_ledger::BalancePayer;
 use groat_core::ports::{Access, Clock, Mechanism, Observer, Payer, Random, RequestChain, Settler};
 use groat_core::{Fault, Network, Timestamp};
@@ -24,6 +24,7 @@ pub(crate) fn mechanisms(contracts: &PayContracts) -> Vec<Arc<dyn Mechanism>> {
     vec![
         Arc::new(ExactEvm::offline()),
         Arc::new(ByHashEvm::offline()),
+        Arc::new(PermitEvm::offline()),
         Arc::new(PayProofEvm::knowing(contracts.clone())),
     ]
 }
@@ -33,6 +34,7 @@ pub(crate) fn payers(evm: Vec<Chain>, purse: Purse, contracts: PayContracts) -> 
     vec![
         Arc::new(ExactEvm::offline()),
         Arc::new(ByHashEvm::buying(evm.clone(), purse)),
+        Arc::new(PermitEvm::on(evm.clone())),
         Arc::new(PayProofEvm::knowing(contracts).on(evm)),
         balance_payer(),
     ]
@@ -46,7 +48,7 @@ pub(crate) fn balance_payer() -> Arc<dyn Payer> {
 /// Every scheme, for facilitators on these chains.
 pub(crate) fn settlers(evm: Vec<Chain>, contracts: PayContracts) -> Vec<Arc<dyn Settler>> {
     let relay = RelayEvm::new(PayProofEvm::knowing(contracts).on(evm.clone()));
-    vec![Arc::new(ExactEvm::on(evm)), Arc::new(relay)]
+    vec![Arc::new(ExactEvm::on(evm.clone())), Arc::new(PermitEvm::on(evm)), Arc::new(relay)]
 }
 
 /// The contracts that requests are paid through, for facilitators on these chains.

@@ -55,6 +55,7 @@ impl Universe {
         let chain =
             DevChain::new(groat_devchain::Config { chain_id: CHAIN_ID, mining, ..Default::default() });
         let forecast = economy::register(&chain, seller)?;
+        economy::open_till(&chain, seller)?;
         let gas_key = random_key()?;
         chain.set_balance(gas_key.address(), U256::from(10).pow(U256::from(21)));
         chain.mint_usdc(buyer, U256::from(100_000_000));
@@ -142,6 +143,7 @@ mod economy {
     use alloy_primitives::{Address, U256};
     use alloy_sol_types::{SolCall, sol};
     use anyhow::{anyhow, ensure};
+    use groat_chain_evm::permit::till;
     use groat_chain_evm::{NATIVE, service_terms};
     use groat_core::offer::Ask;
     use groat_core::{Amount, Network, Price, Terms};
@@ -176,6 +178,14 @@ mod economy {
         let is_registered = chain.stage(seller, SERVICE_REGISTRY, call.abi_encode().into());
         ensure!(is_registered, "the forecast cannot be registered as a service on the development chain");
         Ok("1")
+    }
+
+    /// Puts the seller's till on the chain, for whoever sells by permit for the same payee.
+    pub(super) fn open_till(chain: &DevChain, seller: Address) -> anyhow::Result<()> {
+        let deployment = till::deployment(seller).ok_or_else(|| anyhow!("the till's code is missing"))?;
+        let is_open = chain.stage(seller, till::DEPLOYER, deployment);
+        ensure!(is_open, "the seller's till cannot be put on the development chain");
+        Ok(())
     }
 
     /// The forecast, paid through the payment manager, and as a request of its own.

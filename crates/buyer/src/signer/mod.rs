@@ -7,6 +7,7 @@ use alloy_primitives::{Address, hex, keccak256};
 use async_trait::async_trait;
 use groat_core::ports::{SignError, Signer, TypedIntent};
 use secp256k1::{Message, SECP256K1, SecretKey};
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 pub use published::is_published;
@@ -57,6 +58,20 @@ const SIGNABLE: [&str; 7] = [
     "BalanceDebit",
     "BalanceStatement",
 ];
+
+/// Where kinds of permits say how much may be taken.
+const PERMITS: [(&str, &str); 2] =
+    [("PermitTransferFrom", "/message/permitted/amount"), ("Permit", "/message/value")];
+
+/// Whether it is a permit for a sum and until a time. One for everything or for ever is what thieves ask for (threat row Y18).
+fn is_bounded_permit(kind: &str, typed_data: &Value) -> bool {
+    let Some((_, sum)) = PERMITS.iter().find(|(name, _)| *name == kind) else { return false };
+    let text = |place: &str| typed_data.pointer(place).and_then(Value::as_str);
+    let sum = text(sum).and_then(|sum| sum.parse::<u128>().ok());
+    // Seconds to the year 2106.
+    let deadline = text("/message/deadline").and_then(|deadline| deadline.parse::<u32>().ok());
+    sum.is_some_and(|sum| sum < u128::MAX) && deadline.is_some_and(|deadline| deadline < u32::MAX)
+}
 
 impl LocalSigner {
     /// A key that nobody has seen.
@@ -110,8 +125,10 @@ impl Signer for LocalSigner {
 
     async fn sign(&self, intent: &TypedIntent) -> Result<Vec<u8>, SignError> {
         let kind = intent.typed_data.get("primaryType").and_then(|kind| kind.as_str()).unwrap_or_default();
-        if !SIGNABLE.contains(&kind) {
-            return Err(SignError::Refused(format!("this wallet signs {} only", SIGNABLE.join(" and "))));
+        if !SIGNABLE.contains(&kind) && !is_bounded_permit(kind, &intent.typed_data) {
+            let kinds = SIGNABLE.join(" and ");
+            let sentence = format!("this wallet signs {kinds} only, and permits of a sum until a time");
+            return Err(SignError::Refused(sentence));
         }
         let mut secret = SecretKey::from_byte_array(*self.secret)
             .map_err(|_| SignError::Unavailable("the key is damaged".to_owned()))?;

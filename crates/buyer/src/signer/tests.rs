@@ -53,6 +53,36 @@ fn y19_typed_data_of_an_unknown_kind_is_not_signed() {
 }
 
 #[test]
+fn y18_a_permit_without_a_sum_or_an_end_is_not_signed() {
+    let signer = LocalSigner::random().unwrap();
+    let everything = format!("{}", alloy_primitives::U256::MAX);
+    let ask = |kind: &str, sum: &str, deadline: &str| {
+        let message = json!({ "permitted": { "amount": sum }, "value": sum, "deadline": deadline });
+        let typed_data = json!({ "primaryType": kind, "message": message });
+        sign(&signer, &TypedIntent { typed_data, ..intent(kind) })
+    };
+    let much = (1_u128 << 127).to_string();
+    for kind in ["Permit", "PermitTransferFrom"] {
+        assert!(ask(kind, "10000", "1800000060").is_ok());
+        assert!(ask(kind, &much, "1800000060").is_ok(), "the price is the policy's matter");
+        for (sum, deadline) in [
+            (everything.as_str(), "1800000060"),
+            ("10000", everything.as_str()),
+            ("10000", "18446744073709551615"),
+            ("", "1800000060"),
+            ("10000", ""),
+            ("-1", "1800000060"),
+        ] {
+            assert!(
+                matches!(ask(kind, sum, deadline), Err(SignError::Refused(_))),
+                "{kind} {sum} {deadline}"
+            );
+        }
+    }
+    assert!(ask("PermitSingle", "10000", "1800000060").is_err());
+}
+
+#[test]
 fn k08_neither_debug_nor_an_error_shows_the_key() {
     let signer = LocalSigner::from_hex(TEXT).unwrap();
     assert_eq!(format!("{signer:?}"), "LocalSigner(0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266)");

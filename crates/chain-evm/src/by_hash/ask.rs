@@ -52,6 +52,11 @@ impl ServiceAsk {
     }
 }
 
+/// Whether terms are those of a payment by transaction.
+pub fn is_service(terms: &Terms) -> bool {
+    terms.scheme == SCHEME
+}
+
 /// What a seller writes into the terms of a service.
 pub fn service_terms(service_id: &str, provider: &str) -> Map<String, Value> {
     [("serviceId", service_id), ("provider", provider)]

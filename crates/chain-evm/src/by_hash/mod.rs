@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 
 use crate::{Chain, account, assets};
 
-pub use ask::{ServiceAsk, service_terms};
+pub use ask::{ServiceAsk, is_service, service_terms};
 pub use discovery::{Listed, Wanted, discover};
 pub use event::{MadeLog, PAYMENT_MADE};
 pub use history::{Contracts, EventKind, PaidEvent, SUBSCRIPTION_PAID, history, history_of};

@@ -4,6 +4,7 @@ mod fold;
 mod gas;
 mod heads;
 mod known;
+mod logs;
 mod send;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,7 @@ use groat_core::{Fault, Network};
 
 pub(crate) use self::fold::{Facts, question};
 pub(crate) use self::gas::TransferGas;
+pub(crate) use self::logs::LogsBack;
 use crate::gas_key::GasKey;
 use crate::rpc::Rpc;
 

@@ -72,7 +72,7 @@ pub(super) fn check(
 }
 
 /// The signed domain: from our own table where the token is known, else from the seller's offer (threat row E02).
-pub(super) fn domain(offer: &Offer) -> Result<Domain, Reason> {
+pub(crate) fn domain(offer: &Offer) -> Result<Domain, Reason> {
     let member = |name| offer.extra.get(name).and_then(|value| value.as_str()).map(str::to_owned);
     let (Some(name), Some(version)) = (member("name"), member("version")) else {
         return Err(Reason::MissingDomain);
@@ -99,7 +99,7 @@ fn accepted_fits(payment: &Payment, offer: &Offer) -> Result<(), Reason> {
 }
 
 /// Nobody pays the zero account, the token itself or one of our signers by accident (threat row E23).
-fn payee_allowed(
+pub(crate) fn payee_allowed(
     pay_to: Address,
     asset: Address,
     limits: &ChainLimits,

@@ -9,7 +9,7 @@ mod check;
 pub mod fuzzing;
 mod judge;
 mod look;
-mod outcome;
+pub(crate) mod outcome;
 mod payer;
 mod plan;
 pub mod proof;
@@ -17,14 +17,14 @@ mod rider;
 mod settle;
 pub mod typed_data;
 
-pub(crate) use check::recover;
+pub(crate) use check::{domain, payee_allowed, recover};
 use groat_core::key::KeyKind;
 use groat_core::offer::{Ask, Currency};
 use groat_core::ports::{Mechanism, Token};
 use groat_core::{Network, Offer, Payment, PaymentKey, Reason, Terms, Timestamp};
 pub(crate) use plan::{plan_call, planned_call};
 use serde_json::{Map, Value};
-pub(crate) use settle::{key_of, sign};
+pub(crate) use settle::{EMPTY, can_pay, key_of, sign};
 
 use crate::assets::{self, Asset, Transfer};
 use crate::{Chain, account};
@@ -137,7 +137,7 @@ fn priced_asset(network: &Network, ticker: Option<&str>) -> Result<&'static Asse
     })?;
     if known.transfer != Transfer::Eip3009 {
         return Err(format!(
-            "{} on {network} cannot be moved by EIP-3009, the only transfer method so far",
+            "{} on {network} cannot be moved by EIP-3009: sell it by permit instead",
             known.symbol
         ));
     }

@@ -12,13 +12,8 @@ use serde_json::json;
 use super::abi::{Eip3009, MULTICALL3};
 use super::proof::Authorization;
 use super::rider::Rider;
-use crate::chain::{Chain, Facts, question};
+use crate::chain::{Chain, Facts, LogsBack, question};
 use crate::rpc::{Log, TxReceipt};
-
-/// Blocks per log query; hosted nodes refuse more (threat row C17).
-const LOG_RANGE: u64 = 2_000;
-/// How many ranges back a foreign submission is looked for.
-const LOG_RANGES_MAX: u64 = 25;
 
 /// Receipts of our own transactions first, then the states of the authorizations, then the logs.
 pub(super) async fn look(chain: &Chain, riders: &[Rider], attempts: &[Attempt]) -> Result<Look, Fault> {
@@ -81,7 +76,7 @@ async fn states(chain: &Chain, riders: &[Rider], told: &[Told]) -> Result<States
     Ok(States { used, facts: answer.facts })
 }
 
-fn seen(receipt: Option<&TxReceipt>, outcomes: Vec<Outcome>, head: u64) -> Look {
+pub(crate) fn seen(receipt: Option<&TxReceipt>, outcomes: Vec<Outcome>, head: u64) -> Look {
     let mined = receipt.map(|receipt| Mined {
         transaction: receipt.transaction_hash.to_string(),
         block: receipt.block_number.to::<u64>(),
@@ -91,7 +86,7 @@ fn seen(receipt: Option<&TxReceipt>, outcomes: Vec<Outcome>, head: u64) -> Look 
 }
 
 /// The receipt of the one attempt that is in a block.
-async fn mined(chain: &Chain, attempts: &[Attempt]) -> Result<Option<TxReceipt>, Fault> {
+pub(crate) async fn mined(chain: &Chain, attempts: &[Attempt]) -> Result<Option<TxReceipt>, Fault> {
     for attempt in attempts.iter().rev() {
         let hash: B256 = attempt
             .transaction
@@ -208,24 +203,14 @@ async fn foreign(
     authorization: &Authorization,
     reverted: Option<String>,
 ) -> Result<Outcome, Fault> {
-    let head = chain.rpc().head().await?.number.to::<u64>();
-    let mut to = head;
-    for _ in 0..LOG_RANGES_MAX {
-        let from = to.saturating_sub(LOG_RANGE - 1);
-        let logs = chain
-            .rpc()
-            .logs(json!({
-                "address": asset,
-                "fromBlock": format!("{from:#x}"),
-                "toBlock": format!("{to:#x}"),
-                "topics": [
-                    [Eip3009::AuthorizationUsed::SIGNATURE_HASH, Eip3009::AuthorizationCanceled::SIGNATURE_HASH],
-                    authorization.from.into_word(),
-                    authorization.nonce,
-                ],
-            }))
-            .await?;
-        for log in logs.iter().filter(|log| log.address == asset) {
+    let topics = json!([
+        [Eip3009::AuthorizationUsed::SIGNATURE_HASH, Eip3009::AuthorizationCanceled::SIGNATURE_HASH],
+        authorization.from.into_word(),
+        authorization.nonce,
+    ]);
+    let mut back = LogsBack::new(chain, asset, topics).await?;
+    while let Some(logs) = back.next().await? {
+        for log in logs {
             if log.topics.first() == Some(&Eip3009::AuthorizationCanceled::SIGNATURE_HASH) {
                 return Ok(Outcome::Failed { reason: Reason::NonceAlreadyUsed, transaction: reverted });
             }
@@ -239,16 +224,12 @@ async fn foreign(
                 other => other,
             });
         }
-        if from == 0 {
-            break;
-        }
-        to = from - 1;
     }
     // The state says used and the logs are out of reach: not known, which is never the same as failed.
     Ok(Outcome::Unknown)
 }
 
-fn is_ours(chain: &Chain, receipt: &TxReceipt) -> bool {
+pub(crate) fn is_ours(chain: &Chain, receipt: &TxReceipt) -> bool {
     chain.keys().iter().any(|key| Some(key.address()) == receipt.from)
 }
 
@@ -287,7 +268,7 @@ fn judge_logs(receipt: &TxReceipt, used_at: usize, asset: Address, authorization
     mismatch(receipt)
 }
 
-fn mismatch(receipt: &TxReceipt) -> Outcome {
+pub(crate) fn mismatch(receipt: &TxReceipt) -> Outcome {
     let transaction = Some(receipt.transaction_hash.to_string());
     Outcome::Failed { reason: Reason::TransferEventMismatch, transaction }
 }

@@ -25,10 +25,10 @@ use crate::transaction;
 /// No settlement costs less gas than this.
 const GAS_MIN: u64 = 50_000;
 
-pub(super) const EMPTY: &str = "the account that pays for gas is empty";
+pub(crate) const EMPTY: &str = "the account that pays for gas is empty";
 
 /// Whether an account can pay for any settlement at all; what one really costs is asked when there is one to pay for.
-fn can_pay(purse: U256, base_fee: U256) -> bool {
+pub(crate) fn can_pay(purse: U256, base_fee: U256) -> bool {
     !purse.is_zero() && purse >= base_fee.saturating_mul(U256::from(GAS_MIN))
 }
 
@@ -167,17 +167,17 @@ impl Settler for ExactEvm {
 }
 
 impl ExactEvm {
-    fn chain(&self, network: &Network) -> Result<&Chain, Reason> {
+    pub(crate) fn chain(&self, network: &Network) -> Result<&Chain, Reason> {
         self.chains().iter().find(|chain| chain.network() == network).ok_or(Reason::InvalidNetwork)
     }
 
     /// For what is in the book: there a missing network is a mistake in the set-up, not in the payment.
-    fn set_up(&self, network: &Network) -> Result<&Chain, Fault> {
+    pub(crate) fn set_up(&self, network: &Network) -> Result<&Chain, Fault> {
         self.chain(network)
             .map_err(|_| Fault::unavailable("chain", format!("{network} is not set up any more")))
     }
 
-    fn key_of(&self, network: &Network, signer: &str) -> Result<(&Chain, &GasKey), Fault> {
+    pub(crate) fn key_of(&self, network: &Network, signer: &str) -> Result<(&Chain, &GasKey), Fault> {
         let chain = self.set_up(network)?;
         let key = key_of(chain, signer)?;
         Ok((chain, key))

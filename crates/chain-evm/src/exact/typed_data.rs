@@ -33,7 +33,7 @@ pub struct Domain {
 }
 
 impl Domain {
-    fn eip712(&self) -> Eip712Domain {
+    pub(crate) fn eip712(&self) -> Eip712Domain {
         eip712_domain! {
             name: self.name.clone(),
             version: self.version.clone(),

@@ -15,6 +15,7 @@ mod official;
 mod outsider;
 mod payer_acts;
 mod pending;
+mod permits;
 mod races;
 mod recorded_tokens;
 mod remote;

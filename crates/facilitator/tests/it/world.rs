@@ -7,7 +7,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_sol_types::SolValue;
 use groat_chain_evm::proof::{Authorization, Proof};
 use groat_chain_evm::typed_data::Domain;
-use groat_chain_evm::{Chain, ChainLimits, ChainOptions, ExactEvm, GasKey, Rpc, account};
+use groat_chain_evm::{Chain, ChainLimits, ChainOptions, ExactEvm, GasKey, PermitEvm, Rpc, account};
 use groat_core::offer::Ask;
 use groat_core::payment::DialectId;
 use groat_core::ports::{Mechanism, Store};
@@ -107,7 +107,7 @@ fn engine_on(chain: &DevChain, store: Arc<dyn Store>, options: &ChainOptions) ->
     let evm = Chain::new(84532, Rpc::local(chain.transport()), vec![gas_key()], options.clone());
     let clock = chain.clone();
     Engine::new(
-        vec![Arc::new(ExactEvm::on(vec![evm]))],
+        vec![Arc::new(ExactEvm::on(vec![evm.clone()])), Arc::new(PermitEvm::on(vec![evm]))],
         store,
         Arc::new(move || Timestamp(clock.now())),
         EngineOptions {

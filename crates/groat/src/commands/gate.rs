@@ -106,7 +106,8 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
     let configured = if options.chain.rpc().is_some() { &[][..] } else { &config.chain };
     let contracts = want_pay::contracts(&config, source.as_ref(), &network, configured)?;
     let mut routes = routes(&options, &config, source.as_ref(), &network, &pay_to, &contracts)?;
-    let services: Vec<Terms> = config.gate.route.iter().filter_map(|route| route.service(&network)).collect();
+    let asks = routes.iter().flat_map(|route| &route.asks);
+    let services: Vec<Terms> = asks.filter(|terms| groat_chain_evm::is_service(terms)).cloned().collect();
     let nodes = nodes(&options, &config, source.as_ref(), &network, &services)?;
     let mut facilitator =
         facilitator(&options, &config, source.as_ref(), &network, &contracts, &store).await?;
@@ -281,7 +282,7 @@ fn routes(
         routes.push(RouteRule::new(path.trim(), price.trim()));
     }
     for route in &config.gate.route {
-        let mut rule = route.rule(network);
+        let mut rule = route.rule(network, pay_to);
         if let Some(source) = source {
             rule.asks.extend(want_pay::terms(route, source, network, pay_to, contracts)?);
         }

@@ -11,6 +11,7 @@ pub(crate) mod indexer;
 pub(crate) mod inspect;
 mod named;
 pub(crate) mod pay;
+pub(crate) mod till;
 pub(crate) mod wallet;
 
 /// Exit codes, the same for every command (documented in `docs/reference/cli.md`).

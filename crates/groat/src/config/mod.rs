@@ -1,6 +1,7 @@
 //! `groat.toml`: one file for gate and facilitator. Every mistake is one sentence with file, line, what and how to mend.
 
 mod balance;
+mod permits;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub(crate) use balance::BalanceConfig;
+use permits::PermitConfig;
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -189,6 +191,9 @@ pub(crate) struct RouteConfig {
     pub(crate) want_pay: Option<Spanned<bool>>,
     /// Whether debits of balances buy its passes.
     pub(crate) balance: Option<Spanned<bool>>,
+    /// Tokens that are taken by permit as well.
+    #[serde(default)]
+    pub(crate) permits: Vec<PermitConfig>,
 }
 
 /// `agentxpay = { manager = "0x…", service = 1, provider = "0x…", price_wei = "…" }`
@@ -261,8 +266,11 @@ impl AgentXPayConfig {
 }
 
 impl RouteConfig {
-    /// As the gateway wants it, on the gate's network.
-    pub(crate) fn rule(&self, network: &Network) -> RouteRule {
+    /// As the gateway wants it, on the gate's network, for its payee.
+    pub(crate) fn rule(&self, network: &Network, pay_to: &str) -> RouteRule {
+        let pay_to = self.pay_to.as_ref().map_or(pay_to, |account| account.get_ref());
+        let services = self.agentxpay.iter().map(|service| service.get_ref().terms(network));
+        let permits = self.permits.iter().filter_map(|permit| permit.terms(network, pay_to));
         RouteRule {
             path: self.pattern.get_ref().clone(),
             price: self.price.get_ref().clone(),
@@ -275,13 +283,8 @@ impl RouteConfig {
             confirmations: self.confirmations,
             timeout_s: self.timeout_s.as_ref().map(|seconds| *seconds.get_ref()),
             pass: self.pass.as_ref().map(|terms| terms.get_ref().clone()),
-            asks: self.service(network).into_iter().collect(),
+            asks: services.chain(permits).collect(),
         }
-    }
-
-    /// The terms of its service of AgentXPay.
-    pub(crate) fn service(&self, network: &Network) -> Option<Terms> {
-        Some(self.agentxpay.as_ref()?.get_ref().terms(network))
     }
 }
 
@@ -345,6 +348,7 @@ impl Config {
                 return Err(source.wrong(Some(seconds.span()), "nobody can pay in no time", mend));
             }
             route.agentxpay.iter().try_for_each(|service| service.get_ref().check(source))?;
+            route.permits.iter().try_for_each(|permit| permit.check(source, route.pass.is_some()))?;
             if let Some(terms) = &route.pass
                 && let Err(problem) = terms.get_ref().check()
             {
@@ -504,6 +508,10 @@ mod tests {
             let known = format!("manager = \"{account}\", service = 1, provider = \"{account}\"");
             format!("[[gate.route]]\nmatch = \"/a\"\nprice = \"$1\"\nagentxpay = {{ {known}, {more} }}\n")
         };
+        let permit = |more: &str| {
+            let asset = "asset = \"0x70997970C51812dc3A010C7d01b50e0d17dc79C8\"";
+            format!("[[gate.route]]\nmatch = \"/a\"\nprice = \"$1\"\npermits = [{{ {asset}, {more} }}]\n")
+        };
         let api_key = |sha256: &str, more: &str| {
             format!("[[facilitator.api_keys]]\nname = \"shop\"\nsha256 = \"{sha256}\"\n{more}")
         };
@@ -527,6 +535,17 @@ mod tests {
                 "/groat.toml:4: ",
                 "nobody can be asked who has subscribed",
             ),
+            (
+                &permit("kind = \"Permit1\", amount = \"1\""),
+                "/groat.toml:4: ",
+                "write \"Permit2\" or \"EIP2612\"",
+            ),
+            (
+                &permit("kind = \"Permit2\", amount = \"0\""),
+                "/groat.toml:4: ",
+                "`0` is not an amount in units",
+            ),
+            (&permit("kind = \"Permit2\", amount = \"1\""), "/groat.toml:4: ", "a permit buys a pass"),
             (
                 "[[gate.route]]\nmatch = \"/a\"\nprice = \"$1\"\nconfirmations = \"final\"\n",
                 "/groat.toml:4: ",

@@ -18,7 +18,7 @@ const TRANSFER: &str = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a
 const PAY_TO: &str = "0x90F79bf6EB2c4f870365E785982E1f101E93b906";
 
 /// A script of `interop/` with the interpreter that has its packages.
-fn peer(script: &str) -> Command {
+pub(crate) fn peer(script: &str) -> Command {
     let folder = interop();
     let program = match script {
         _ if script.ends_with(".mjs") => "node".into(),

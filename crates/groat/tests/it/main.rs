@@ -11,6 +11,7 @@ mod kill;
 #[cfg(feature = "failpoints")]
 mod kills;
 mod operator;
+mod permits;
 mod processes;
 mod services;
 mod shared;

@@ -8,7 +8,7 @@ use url::form_urlencoded;
 
 use groat_core::Reason;
 use groat_wire::pass::{self, PASS_HEADER};
-use groat_wire::token::{Given, write_given};
+use groat_wire::token::{Given, is_of_tokens, write_given};
 
 use super::PaymentService;
 use crate::canonical::{self, UrlFault};
@@ -121,7 +121,7 @@ impl PaymentService {
 
 /// Whether an order is of a method whose money takes its time: whoever pays by it asks again and again.
 fn is_slow(order: &[u8]) -> bool {
-    let kind = |order: Value| Some(order.get("permit")?.get("permit_type")?.as_str()? != "ERC3009");
+    let kind = |order: Value| Some(!is_of_tokens(order.get("permit")?.get("permit_type")?.as_str()?));
     serde_json::from_slice(order).ok().and_then(kind).unwrap_or_default()
 }
 

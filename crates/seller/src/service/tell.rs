@@ -3,6 +3,7 @@
 use axum::body::Body;
 use groat_core::books::{SaleState, SettlementState};
 use groat_core::{PaymentId, Timestamp};
+use groat_wire::token::is_of_tokens;
 use http::request::Parts;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -151,7 +152,9 @@ impl PaymentService {
 
     fn permits(&self) -> impl Iterator<Item = &groat_core::Offer> {
         let offers = self.priced.iter().flat_map(|priced| priced.route.fixed_offers());
-        offers.filter(|offer| offer.dialect.is_some() && offer.extra.contains_key("permitType"))
+        offers.filter(|offer| {
+            offer.dialect.is_some() && permit_type(offer).is_some_and(|kind| !is_of_tokens(kind))
+        })
     }
 
     fn described(&self, name: &str) -> Value {
@@ -178,8 +181,16 @@ impl PaymentService {
     fn evm(&self) -> Value {
         let mut networks: Vec<&str> = Vec::new();
         let mut assets: Vec<Value> = Vec::new();
+        let mut kinds: Vec<&str> = Vec::new();
         let offers = self.priced.iter().flat_map(|priced| priced.route.fixed_offers());
-        for offer in offers.filter(|offer| offer.dialect.is_none()) {
+        let told = offers.filter_map(|offer| match (&offer.dialect, permit_type(offer)) {
+            (None, _) => Some((offer, "ERC3009")),
+            (Some(_), kind) => Some((offer, kind.filter(|kind| is_of_tokens(kind))?)),
+        });
+        for (offer, kind) in told {
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
             let asset = json!({ "network": offer.network, "asset": offer.asset });
             if !networks.contains(&offer.network.as_str()) {
                 networks.push(offer.network.as_str());
@@ -193,8 +204,12 @@ impl PaymentService {
             "kind": "onchain",
             "networks": networks,
             "assets": assets,
-            "permit_types": ["ERC3009"],
+            "permit_types": kinds,
             "docs": "https://eips.ethereum.org/EIPS/eip-3009",
         })
     }
+}
+
+fn permit_type(offer: &groat_core::Offer) -> Option<&str> {
+    offer.extra.get("permitType").and_then(Value::as_str)
 }

@@ -167,7 +167,11 @@ fn an_order_that_is_none_says_what_is_wrong_with_it() {
     assert!(told(b"permit").contains("not the JSON"), "{}", told(b"permit"));
     assert!(told(br#"{"version":"Version 9"}"#).contains("`version`"));
     assert!(told(br#"{"version":"Version 0.1"}"#).contains("`permit` is missing"));
-    assert!(told(&changed("permit_type", json!("EIP2612"))).contains("ERC3009"));
+    for kind in ["exact", "permit"] {
+        assert!(told(&changed("permit_type", json!(kind))).contains("ERC3009"));
+    }
+    // Its members are those of its kind.
+    assert!(told(&changed("permit_type", json!("EIP2612"))).contains("`owner` is missing"));
     for (key, value) in [
         ("chain_id", json!(-1)),
         ("chain_id", json!(1.5)),
@@ -289,4 +293,118 @@ fn a_permit_of_another_kind_is_its_own_proof_and_pays_only_offers_of_its_kind() 
     for odd in [json!("exact"), json!(""), json!(1), json!("x".repeat(65)), json!("a b")] {
         assert!(Token.read_order(&order(&json!({ "permit_type": odd }))).is_err(), "{odd}");
     }
+}
+
+fn taken(kind: &str, symbol: &str) -> Offer {
+    let extra = json!({ "name": "Wide Dollar", "version": "1", "permitType": kind, "payee": super::PAY_TO });
+    Offer {
+        scheme: "permit".into(),
+        pay_to: "0x00000000000000000000000000000000000071ff".into(),
+        extra: extra.as_object().unwrap().clone(),
+        price: None,
+        dialect: Some(ID),
+        currency: Some(Currency { symbol: symbol.into(), decimals: 6 }),
+        ..offer()
+    }
+}
+
+/// As the package writes it: the nonce is above 2^53, and `r` has 63 digits.
+fn permit2() -> Value {
+    json!({
+        "permit_type": "Permit2",
+        "signature": {
+            "signature_type": "Permit2", "created_at": "2026-01-01T00:00:00", "v": 28,
+            "r": format!("0x{}", "6".repeat(63)), "s": format!("0x{}", "7".repeat(64)),
+        },
+        "created_at": "2026-01-01T00:00:00",
+        "owner": "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266",
+        "spender": "0x00000000000000000000000000000000000071ff",
+        "token": super::ASSET,
+        "amount": 10_000,
+        "nonce": 117_651_130_019_418_819_u64,
+        "deadline": 1_893_456_060_u64,
+        "chain_id": 84532,
+        "permit2_address": "0x000000000022D473030F116dDEE9F6B43aC78BA3",
+    })
+}
+
+fn eip2612() -> Value {
+    let mut permit = permit2();
+    let members = permit.as_object_mut().unwrap();
+    members.remove("permit2_address");
+    let amount = members.remove("amount").unwrap();
+    members.insert("value".into(), amount);
+    members.insert("nonce".into(), json!(0));
+    members.insert("permit_type".into(), json!("EIP2612"));
+    permit
+}
+
+#[test]
+fn f086_permits_of_both_kinds_read_as_payments_and_write_back() {
+    for (permit, nonce) in [(permit2(), "117651130019418819"), (eip2612(), "0")] {
+        let payment = Token.read_order(&order(&permit)).unwrap().unwrap();
+        assert_eq!((payment.scheme.as_str(), payment.network.as_str()), ("permit", "eip155:84532"));
+        assert_eq!(payment.proof["permitType"], permit["permit_type"]);
+        let signed = &payment.proof["permit"];
+        assert_eq!((&signed["nonce"], &signed["amount"]), (&json!(nonce), &json!("10000")));
+        assert_eq!(signed.get("permit2").is_some(), permit["permit_type"] == "Permit2");
+        let signature = payment.proof["signature"].as_str().unwrap();
+        assert_eq!(signature, format!("0x0{}{}1c", "6".repeat(63), "7".repeat(64)));
+        let written = Token.write_order(&payment).unwrap().unwrap();
+        assert_eq!(Token.read_order(&written).unwrap().unwrap(), payment);
+        // Texts are as good as numbers, and go further.
+        let mut other = permit.clone();
+        other["nonce"] = json!(nonce);
+        other["signature"]["v"] = json!(1);
+        assert_eq!(Token.read_order(&order(&other)).unwrap().unwrap().fingerprint(), payment.fingerprint());
+        other["nonce"] = json!("9".repeat(77));
+        assert!(Token.read_order(&order(&other)).is_ok());
+        let odd =
+            [("nonce", json!(1e30)), ("nonce", json!(-1)), ("deadline", json!("soon")), ("owner", json!(""))];
+        for (key, value) in odd {
+            let mut bad = permit.clone();
+            bad[key] = value.clone();
+            assert!(Token.read_order(&order(&bad)).is_err(), "{key} {value}");
+        }
+    }
+}
+
+#[test]
+fn rule_m_a_permit_that_the_package_would_sign_otherwise_stands_where_it_does_not_look() {
+    let offers = vec![usdc(), taken("Permit2", "WIDE"), taken("Permit2", "USDC"), taken("EIP2612", "WIDE")];
+    let parts = dialects().write_challenge(&selling(offers.clone()));
+    assert_eq!(parts.headers["payment-scheme"], "https://api.example.com/x402/schemes/evm");
+    let body = Value::Object(parts.body);
+    let scheme = &body["payment_scheme"];
+    let named = |list: &str| -> Vec<(Value, Value)> {
+        let components = scheme[list].as_array().unwrap().iter();
+        components.map(|one| (one["currency"].clone(), one["permit_type"].clone())).collect()
+    };
+    let pair = |currency: &str, kind: &str| (json!(currency), json!(kind));
+    assert_eq!(named("payment_components"), [(json!("USDC"), Value::Null), pair("WIDE", "Permit2")]);
+    assert_eq!(named("permit_components"), [pair("USDC", "Permit2"), pair("WIDE", "EIP2612")]);
+    for component in scheme["payment_components"].as_array().unwrap() {
+        assert_eq!(component["payment_type"], "evm");
+        assert!(component.as_object().unwrap().values().all(|value| !value.is_null()), "{component}");
+    }
+    // Nobody else is told of them.
+    assert_eq!(body["accepts"].as_array().map(Vec::len), Some(1));
+    let read = Token.read_challenge(&HeaderMap::new(), body.to_string().as_bytes()).unwrap().unwrap();
+    let told = |offer: Offer| Offer { timeout_s: 600, price: None, ..offer };
+    assert_eq!(read.offers, offers.into_iter().map(told).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_permit_pays_the_offer_of_its_kind_token_and_taker() {
+    let payment = Token.read_order(&order(&permit2())).unwrap().unwrap();
+    let dear = Offer { amount: Amount::from_units(20_000), ..taken("Permit2", "WIDE") };
+    let offered = selling(vec![usdc(), taken("EIP2612", "WIDE"), dear.clone(), taken("Permit2", "WIDE")]);
+    assert_eq!(Token.choose(&payment, &offered), Ok(&offered.offers[3]));
+    assert_eq!(Token.choose(&payment, &selling(vec![dear.clone()])), Ok(&dear));
+    for others in [vec![usdc()], vec![taken("EIP2612", "WIDE")], vec![]] {
+        assert!(Token.choose(&payment, &selling(others)).is_err());
+    }
+    // An authorization of the token is none of its kinds either.
+    let authorization = Token.read_order(&order(&permit())).unwrap().unwrap();
+    assert!(Token.choose(&authorization, &selling(vec![taken("Permit2", "WIDE")])).is_err());
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value, json};
 
-use super::{ENDPOINT_HEADER, SCHEME, SCHEME_HEADER, SCHEMES_PATH, TIMEOUT_S, offchain};
+use super::{ENDPOINT_HEADER, SCHEME, SCHEME_HEADER, SCHEMES_PATH, TIMEOUT_S, offchain, spender};
 use crate::members::Members;
 use crate::{ChallengeParts, WireError, json};
 
@@ -25,14 +25,20 @@ pub(super) fn write(challenge: &Challenge, out: &mut ChallengeParts) {
     let Some(endpoint) = &challenge.pass_at else { return };
     let components: Vec<Value> = challenge.offers.iter().filter_map(component).collect();
     let offchain: Vec<Value> = challenge.offers.iter().filter_map(offchain::component).collect();
-    if components.is_empty() && offchain.is_empty() {
+    let aside =
+        challenge.offers.iter().filter(|offer| spender::takes(offer) && !spender::is_of_package(offer));
+    let permits: Vec<Value> = aside.filter_map(described).collect();
+    if components.is_empty() && permits.is_empty() && offchain.is_empty() {
         return;
     }
     let (origin, host) = place(&challenge.resource.url);
     let authenticate = format!(r#"Bearer realm="{host}", token_type="access_token""#);
     let fields = [
         (WWW_AUTHENTICATE, authenticate),
-        (HeaderName::from_static(SCHEME_HEADER), schemes(origin, &components, &offchain)),
+        (
+            HeaderName::from_static(SCHEME_HEADER),
+            schemes(origin, !components.is_empty() || !permits.is_empty(), &offchain),
+        ),
         (HeaderName::from_static(ENDPOINT_HEADER), endpoint.clone()),
     ];
     for (name, text) in fields {
@@ -41,6 +47,9 @@ pub(super) fn write(challenge: &Challenge, out: &mut ChallengeParts) {
         }
     }
     let mut scheme = json!({ "payment_components": components, "protocol_version": "Version 0.1" });
+    if !permits.is_empty() {
+        scheme["permit_components"] = permits.into();
+    }
     if !offchain.is_empty() {
         scheme["offchain_components"] = offchain.into();
     }
@@ -54,8 +63,8 @@ pub(super) fn write(challenge: &Challenge, out: &mut ChallengeParts) {
 }
 
 /// The URIs of the ways to pay, each once.
-fn schemes(origin: &str, components: &[Value], offchain: &[Value]) -> String {
-    let mut names: Vec<&str> = if components.is_empty() { vec![] } else { vec!["evm"] };
+fn schemes(origin: &str, is_onchain: bool, offchain: &[Value]) -> String {
+    let mut names: Vec<&str> = if is_onchain { vec!["evm"] } else { vec![] };
     for name in offchain.iter().filter_map(|component| component["payment_type"].as_str()) {
         if !names.contains(&name) {
             names.push(name);
@@ -74,13 +83,16 @@ fn place(url: &str) -> (&str, &str) {
 
 /// An offer as the package reads it: an EVM token with a known name, version and decimals (rule M: nothing is null).
 fn component(offer: &Offer) -> Option<Value> {
+    let is_read = offer.scheme == SCHEME || spender::takes(offer) && spender::is_of_package(offer);
+    is_read.then(|| described(offer)).flatten()
+}
+
+/// An offer of a token as a component, whoever reads it.
+fn described(offer: &Offer) -> Option<Value> {
     let currency = offer.currency.as_ref()?;
     offer.network.chain_id()?;
     let domain = |key| offer.extra.get(key).and_then(Value::as_str);
-    if offer.scheme != SCHEME {
-        return None;
-    }
-    Some(json!({
+    let mut component = json!({
         "payment_type": "evm",
         "amount": human(offer.amount, currency.decimals),
         "currency": currency.symbol,
@@ -91,7 +103,11 @@ fn component(offer: &Offer) -> Option<Value> {
         "token_name": domain("name")?,
         "token_decimals": currency.decimals,
         "token_version": domain("version")?,
-    }))
+    });
+    if spender::takes(offer) {
+        spender::add(&mut component, offer);
+    }
+    Some(component)
 }
 
 /// The amount as a JSON number where that is exact, else as a text, which the package reads too.
@@ -112,6 +128,8 @@ struct Body<'a> {
 struct Scheme<'a> {
     #[serde(borrow)]
     payment_components: Vec<Priced<'a>>,
+    #[serde(borrow, default)]
+    permit_components: Vec<Priced<'a>>,
 }
 
 /// The amount to the letter: a number that went through a double is another number.
@@ -142,8 +160,11 @@ pub(super) fn read(body: &[u8]) -> Result<Option<Challenge>, WireError> {
     let offchain = offchain.into_iter().flatten().take(COMPONENTS_MAX).filter_map(offchain::read_component);
     let texts = serde_json::from_slice::<Body<'_>>(body)
         .map_err(|_| members.wrong("payment_scheme", "is unclear"))?;
-    let texts = texts.payment_scheme.payment_components;
-    let offers = components.iter().zip(&texts).take(COMPONENTS_MAX);
+    let permits = scheme.value("permit_components").and_then(Value::as_array);
+    let Scheme { payment_components, permit_components } = texts.payment_scheme;
+    let offers = components.iter().zip(&payment_components).take(COMPONENTS_MAX);
+    let permits = permits.into_iter().flatten().zip(&permit_components).take(COMPONENTS_MAX);
+    let offers = offers.chain(permits);
     let offers = offers.filter_map(|(value, priced)| read_component(value, priced.amount?.get()));
     let offers = offers.chain(offchain).collect();
     let told = |key| members.value(key).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -185,7 +206,7 @@ fn read_component(value: &Value, amount: &str) -> Option<Offer> {
     let decimals: u8 = text_or_count("token_decimals")?.parse().ok()?;
     let extra =
         [("name", members.word("token_name").ok()?.to_owned()), ("version", text_or_count("token_version")?)];
-    Some(Offer {
+    let offer = Offer {
         scheme: SCHEME.to_owned(),
         network,
         asset: members.word("token").ok()?.to_owned(),
@@ -197,5 +218,9 @@ fn read_component(value: &Value, amount: &str) -> Option<Offer> {
         dialect: None,
         currency: Some(Currency { symbol: members.word("currency").ok()?.to_owned(), decimals }),
         verbatim: None,
-    })
+    };
+    match members.value("permit_type") {
+        None => Some(offer),
+        Some(_) => spender::offer(&members, offer),
+    }
 }

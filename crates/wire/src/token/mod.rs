@@ -10,14 +10,15 @@
 //! GET   /weather   Authorization: Bearer …
 //! ```
 //!
-//! A permit is an ordinary payment of the scheme `exact` in another spelling, or the proof of a way to pay without a chain. It travels in a body of its own, an *order*,
-//! not in a header field. Source: PyPI `x402-mock` 0.3.0, whose parser is strict: components of another type than `evm`,
+//! A permit is an ordinary payment of the scheme `exact` in another spelling, one of the scheme `permit`, or the proof of a way
+//! to pay without a chain. It travels in a body of its own, an *order*, not in a header field. Source: PyPI `x402-mock` 0.3.0, whose parser is strict: components of another type than `evm`,
 //! or with a member that is null, make the whole 402 unreadable to it.
 
 mod challenge;
 mod offchain;
 mod order;
 mod permit;
+mod spender;
 
 use groat_core::payment::DialectId;
 use groat_core::{Challenge, Offer, Payment, Reason, Receipt};
@@ -40,8 +41,15 @@ pub const SCHEMES_PATH: &str = "/x402/schemes";
 /// The package signs for ten minutes; a 402 of this dialect does not say.
 const TIMEOUT_S: u64 = 600;
 
-/// The scheme of a permit.
+/// The scheme of a permit that is an authorization.
 const SCHEME: &str = "exact";
+/// The scheme of a permit that names who may take the money.
+const PERMIT_SCHEME: &str = "permit";
+
+/// Whether a kind of permit moves tokens on a chain, and not money that is kept elsewhere.
+pub fn is_of_tokens(kind: &str) -> bool {
+    kind == permit::ERC3009 || spender::is_kind(kind)
+}
 
 /// The dialect.
 #[derive(Debug, Clone, Copy, Default)]
@@ -94,9 +102,10 @@ impl Dialect for Token {
     /// The offer on the permit's chain, in its token. One with exactly the signed amount and payee is meant before one that
     /// only verification can turn down.
     fn choose<'c>(&self, payment: &Payment, challenge: &'c Challenge) -> Result<&'c Offer, Reason> {
-        match payment.scheme == SCHEME {
-            true => permit::choose(payment, &challenge.offers),
-            false => offchain::choose(payment, &challenge.offers),
+        match payment.scheme.as_str() {
+            SCHEME => permit::choose(payment, &challenge.offers),
+            PERMIT_SCHEME => spender::choose(payment, &challenge.offers),
+            _ => offchain::choose(payment, &challenge.offers),
         }
     }
 

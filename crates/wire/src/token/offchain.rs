@@ -8,21 +8,24 @@ use groat_core::offer::Currency;
 use groat_core::{Amount, Network, Offer, Payment, Reason};
 use serde_json::{Map, Value, json};
 
-use super::{ID, SCHEME, TIMEOUT_S};
+use super::{ID, PERMIT_SCHEME, SCHEME, TIMEOUT_S};
 use crate::WireError;
 use crate::members::Members;
 
 const PLACE: &str = "permit";
 /// Kinds of permits with a name of their own, and their schemes. The scheme of any other kind is its name.
 const KINDS: [(&str, &str); 2] = [("BalanceDebit", "balance"), ("ExternalOrder", "external-order")];
-/// Kinds of the package that move tokens and are not taken here: whoever sends one is told which is.
-const OF_TOKENS: [&str; 2] = ["EIP2612", "Permit2"];
 /// Where a permit does not say of which ledger it is: the offer does.
 const UNNAMED: &str = "ledger:unnamed";
 
-/// Whether an offer is paid by a permit that is no authorization of a token.
+/// Whether an offer is paid by a permit that moves no token.
 pub(super) fn is_offchain(offer: &Offer) -> bool {
-    offer.dialect.as_ref() == Some(&ID) && offer.scheme != SCHEME && permit_type(offer).is_some()
+    offer.dialect.as_ref() == Some(&ID) && !is_of_tokens(&offer.scheme) && permit_type(offer).is_some()
+}
+
+/// Whether a scheme moves tokens.
+fn is_of_tokens(scheme: &str) -> bool {
+    [SCHEME, PERMIT_SCHEME].contains(&scheme)
 }
 
 fn permit_type(offer: &Offer) -> Option<&str> {
@@ -74,8 +77,9 @@ pub(super) fn read(kind: &str, value: &Value) -> Result<Payment, WireError> {
     let permit = Members::of(value, PLACE)?;
     let known = KINDS.iter().find(|(name, _)| *name == kind).map(|(_, scheme)| *scheme);
     let is_name = |name: &str| name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_graphic());
-    if !is_name(kind) || kind == SCHEME || OF_TOKENS.contains(&kind) {
-        return Err(permit.wrong("permit_type", "is not one that is taken here: send an ERC3009 permit"));
+    if !is_name(kind) || is_of_tokens(kind) {
+        let problem = "is not one that is taken here: send one of ERC3009, Permit2, EIP2612";
+        return Err(permit.wrong("permit_type", problem));
     }
     let network = permit.text_or_none("network")?.unwrap_or(UNNAMED);
     let network = Network::parse(network).map_err(|_| permit.wrong("network", "is not a network"))?;
@@ -93,7 +97,7 @@ pub(super) fn read(kind: &str, value: &Value) -> Result<Payment, WireError> {
 /// The permit of a payment that we signed; `None` for one of a token.
 pub(super) fn write(payment: &Payment) -> Option<Value> {
     let is_permit = payment.proof.get("permit_type").is_some_and(Value::is_string);
-    (payment.scheme != SCHEME && is_permit).then(|| payment.proof.clone())
+    (!is_of_tokens(&payment.scheme) && is_permit).then(|| payment.proof.clone())
 }
 
 /// The offer that a permit pays: of its kind, and where it says so in its currency and of its network. One with exactly its

@@ -3,7 +3,7 @@
 use groat_core::Payment;
 use serde_json::{Value, json};
 
-use super::{offchain, permit};
+use super::{offchain, permit, spender};
 use crate::members::Members;
 use crate::{WireError, json};
 
@@ -34,9 +34,10 @@ impl std::fmt::Debug for Given {
 
 /// The order as JSON text.
 pub(super) fn write(payment: &Payment) -> Result<Vec<u8>, WireError> {
-    let permit = match offchain::write(payment) {
-        Some(permit) => permit,
-        None => permit::write(payment)?,
+    let permit = match (spender::write(payment), offchain::write(payment)) {
+        (Some(permit), _) => permit?,
+        (None, Some(permit)) => permit,
+        (None, None) => permit::write(payment)?,
     };
     let order = json!({ "version": VERSION, "permit": permit });
     serde_json::to_vec(&order).map_err(|_| WireError::malformed(PLACE, "cannot be written as JSON"))
@@ -54,6 +55,7 @@ pub(super) fn read(body: &[u8]) -> Result<Payment, WireError> {
     let permit = members.required("permit")?;
     match Members::of(permit, "permit")?.word("permit_type")? {
         permit::ERC3009 => permit::read(permit),
+        kind if spender::is_kind(kind) => spender::read(kind, permit),
         kind => offchain::read(kind, permit),
     }
 }

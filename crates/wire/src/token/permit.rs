@@ -90,15 +90,16 @@ pub(super) fn choose<'o>(payment: &Payment, offers: &'o [Offer]) -> Result<&'o O
     Ok(fitting.find(exact).unwrap_or(first))
 }
 
-struct Signature {
-    v: u8,
-    r: String,
-    s: String,
+/// A signature in three parts.
+pub(super) struct Signature {
+    pub(super) v: u8,
+    pub(super) r: String,
+    pub(super) s: String,
 }
 
 impl Signature {
     /// Takes 65 bytes in hex apart.
-    fn read(text: &str) -> Option<Self> {
+    pub(super) fn read(text: &str) -> Option<Self> {
         let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 130 && digits.is_ascii())?;
         let v = u8::from_str_radix(&digits[128..], 16).ok()?;
         let v = if v < 27 { v + 27 } else { v };
@@ -108,7 +109,7 @@ impl Signature {
 
 /// The three parts as 65 bytes in hex. The client of the package writes `r` and `s` without leading zeros: one of five
 /// permits has fewer than 64 digits in one of them.
-fn joined(signature: &Members<'_>) -> Result<String, WireError> {
+pub(super) fn joined(signature: &Members<'_>) -> Result<String, WireError> {
     let half = |key: &str| {
         let text = signature.text(key)?;
         let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
@@ -127,7 +128,7 @@ fn joined(signature: &Members<'_>) -> Result<String, WireError> {
 }
 
 /// A whole number, as a JSON number or a text, as canonical text.
-fn count(members: &Members<'_>, key: &str) -> Result<String, WireError> {
+pub(super) fn count(members: &Members<'_>, key: &str) -> Result<String, WireError> {
     let value = members.required(key)?;
     let text = match value {
         Value::Number(number) if number.is_u64() => number.to_string(),
@@ -138,6 +139,6 @@ fn count(members: &Members<'_>, key: &str) -> Result<String, WireError> {
 }
 
 /// A number where JSON of other languages takes one, else its text.
-fn number(text: &str) -> Value {
+pub(super) fn number(text: &str) -> Value {
     text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number))
 }
