@@ -92,6 +92,11 @@ impl Observer for ByHashEvm {
         let chain = self.chain(network).map_err(|_| Fault::unavailable("chain", "no node is set"))?;
         chain.depth(mined).await
     }
+
+    async fn has(&self, network: &Network, mined: &Mined) -> Result<Option<bool>, Fault> {
+        let chain = self.chain(network).map_err(|_| Fault::unavailable("chain", "no node is set"))?;
+        chain.has(mined).await
+    }
 }
 
 impl ByHashEvm {

@@ -194,10 +194,15 @@ impl Chain {
         })
     }
 
+    /// Whether the chain has this block now. `None` while it has none of that number.
+    pub(crate) async fn has(&self, mined: &Mined) -> Result<Option<bool>, Fault> {
+        let hash = hash_of(mined)?;
+        Ok(self.rpc().block(mined.block).await?.map(|block| block.hash == hash))
+    }
+
     /// The newest block, if the chain below it has this one. One question a second, however many ask.
     async fn head_above(&self, mined: &Mined) -> Result<Option<u64>, Fault> {
-        let hash: B256 =
-            mined.block_hash.parse().map_err(|_| Fault::garbled("store", "a block has no hash"))?;
+        let hash = hash_of(mined)?;
         let (head, known) = {
             let mut links = self.0.heads.links.lock().await;
             let head = match links.looked {
@@ -260,4 +265,8 @@ impl Chain {
         *lock(&tag.told) = Some((Instant::now(), number));
         Ok(number)
     }
+}
+
+fn hash_of(mined: &Mined) -> Result<B256, Fault> {
+    mined.block_hash.parse().map_err(|_| Fault::garbled("store", "a block has no hash"))
 }

@@ -79,6 +79,11 @@ impl Observer for PayProofEvm {
         let chain = self.chain(network).ok_or_else(|| Fault::unavailable("chain", "no node is set"))?;
         chain.depth(mined).await
     }
+
+    async fn has(&self, network: &Network, mined: &Mined) -> Result<Option<bool>, Fault> {
+        let chain = self.chain(network).ok_or_else(|| Fault::unavailable("chain", "no node is set"))?;
+        chain.has(mined).await
+    }
 }
 
 /// The event that settles a request, among all of a transaction; the error is a code of the profile (threat rows T07, T08).

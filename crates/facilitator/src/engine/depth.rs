@@ -9,7 +9,7 @@ use super::Engine;
 use super::watch::block_of;
 
 /// How long an answer from the book waits for what the node has to add.
-const DEPTH_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const DEPTH_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Engine {
     /// How deep a settled payment lies. A node that cannot tell in time must not keep the book from answering.

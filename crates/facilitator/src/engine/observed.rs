@@ -75,7 +75,7 @@ impl Engine {
     /// Looks a second time at a payment that the book knows, where that can tell something else: when it is shown for
     /// something else (its run came to nothing), it must be good for that; and after a reorganisation it may be in another
     /// block. It has become no older than it was.
-    async fn see_again(
+    pub(super) async fn see_again(
         &self,
         observer: &dyn Observer,
         entry: Entry<Settlement>,
@@ -85,7 +85,7 @@ impl Engine {
         let record = &entry.record;
         let SettlementState::Settled(settled) = &record.state else { return Ok(entry.record) };
         let is_same = record.payment == *payment && record.offer == *offer;
-        if is_same && observer.depth(&record.network, &block_of(settled)).await?.confirmations > 0 {
+        if is_same && observer.has(&record.network, &block_of(settled)).await? == Some(true) {
             return Ok(entry.record);
         }
         let (_, seen) = self.see(observer, payment, offer, record.held_at).await?;

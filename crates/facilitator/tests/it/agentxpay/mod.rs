@@ -5,4 +5,5 @@ mod credits;
 pub(crate) mod market;
 mod once;
 mod pending;
+mod seen;
 mod what_pays;

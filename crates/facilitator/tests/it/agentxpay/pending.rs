@@ -104,3 +104,22 @@ async fn i7_a_payment_that_a_reorganisation_moves_is_served_when_it_lies_deep_en
     served(&shop, "/forecast", hash).await;
     assert_eq!(market.runs(), 1);
 }
+
+/// Nobody settles again while one request waits: whoever looks how deep the payment lies has to find it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn i7_a_payment_that_moves_while_a_request_waits_is_served_by_that_request() {
+    let market = Market::new(Mining::Manual);
+    let hash = market.pay(1, PRICE);
+    let shop = market.shop_when(Confirmations::Blocks(3), [("/forecast", market.service("1", PRICE))]);
+    market.chain.mine(1);
+    let waiting = tokio::spawn({
+        let shop = shop.clone();
+        async move { shop.show("/forecast", hash).await }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    market.chain.reorg(1, false);
+    market.chain.mine(4);
+    let seen = waiting.await.unwrap();
+    assert_eq!(seen.status, StatusCode::OK, "{seen:?}");
+    assert_eq!(market.runs(), 1);
+}
