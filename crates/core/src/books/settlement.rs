@@ -83,6 +83,17 @@ pub struct Settlement {
     pub state: SettlementState,
 }
 
+/// Where a payment was found that somebody else has made, and what shows it there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Where it lies.
+    pub settled: Settled,
+    /// Who pays there.
+    pub payer: String,
+    /// The proof that names this transaction.
+    pub payment: Payment,
+}
+
 /// What can happen to a settlement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SettlementEvent {
@@ -105,8 +116,8 @@ pub enum SettlementEvent {
     /// The transaction was mined or can never be, nothing moved and the authorization is unused: it may be taken up
     /// again (invariant I5).
     Abandon,
-    /// The transaction that settled it is in another block after a reorganisation, and still settles it.
-    Move(Settled),
+    /// The block that it was seen in is gone after a reorganisation, and it lies elsewhere, perhaps in another transaction.
+    Move(Box<Found>),
     /// The block that decided it is no longer part of the chain: it goes on where it was submitted (invariant I7).
     Reorganise {
         /// The slot that carries it.
@@ -166,7 +177,15 @@ impl Aggregate for Settlement {
                 S::Failed { reason, transaction }
             }
             (S::Submitted { .. }, E::Abandon) => S::Released,
-            (S::Settled(before), E::Move(now)) if before.transaction == now.transaction => S::Settled(now),
+            // Only what we have not sent can come in a transaction that is not ours.
+            (S::Settled(before), E::Move(found))
+                if before.transaction == found.settled.transaction
+                    || before.by_other && found.settled.by_other =>
+            {
+                let Found { settled, payer, payment } = *found;
+                (self.payer, self.payment) = (payer, payment);
+                S::Settled(settled)
+            }
             (S::Settled(_) | S::Failed { .. }, E::Reorganise { slot, transaction }) => {
                 S::Submitted { slot, transaction }
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use groat_core::books::{Settlement, SettlementEvent, SettlementState};
+use groat_core::books::{Found, Settlement, SettlementEvent, SettlementState};
 use groat_core::ports::{Observer, Seen};
 use groat_core::{
     Claim, Failure, Fault, Network, Offer, Payment, PaymentId, Reason, Receipt, Timestamp, Verified,
@@ -74,7 +74,7 @@ impl Engine {
 
     /// Looks a second time at a payment that the book knows, where that can tell something else: when it is shown for
     /// something else (its run came to nothing), it must be good for that; and after a reorganisation it may be in another
-    /// block. It has become no older than it was.
+    /// block, or its payer may have sent another transaction. It has become no older than it was.
     pub(super) async fn see_again(
         &self,
         observer: &dyn Observer,
@@ -84,15 +84,27 @@ impl Engine {
     ) -> Result<Settlement, Failure> {
         let record = &entry.record;
         let SettlementState::Settled(settled) = &record.state else { return Ok(entry.record) };
+        let (network, before) = (&record.network, block_of(settled));
         let is_same = record.payment == *payment && record.offer == *offer;
-        if is_same && observer.has(&record.network, &block_of(settled)).await? == Some(true) {
+        if is_same && observer.has(network, &before).await? == Some(true) {
             return Ok(entry.record);
         }
-        let (_, seen) = self.see(observer, payment, offer, record.held_at).await?;
+        let (verified, seen) = self.see(observer, payment, offer, record.held_at).await?;
         if seen.settled == *settled {
             return Ok(entry.record);
         }
-        match self.0.journal.apply(entry, SettlementEvent::Move(seen.settled), self.now()).await? {
+        let payer = verified.into_parts().0.payer;
+        if seen.settled.transaction != settled.transaction
+            && observer.has(network, &before).await? == Some(true)
+        {
+            // It is paid twice. The first has it; who paid in vain is told so.
+            return match observer.same_account(&payer, &record.payer) {
+                true => Ok(entry.record),
+                false => Err(Failure::from(Reason::NonceAlreadyUsed).by(&payer)),
+            };
+        }
+        let found = Found { settled: seen.settled, payer, payment: payment.clone() };
+        match self.0.journal.apply(entry, SettlementEvent::Move(Box::new(found)), self.now()).await? {
             Applied::Done(entry) => Ok(entry.record),
             Applied::Stale | Applied::Impossible(_) => Err(Reason::SettlementPending.into()),
         }
