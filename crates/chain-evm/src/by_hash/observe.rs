@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::event::{Envelope, made};
 use super::{ByHashEvm, Proof, binding};
-use crate::rpc::TxReceipt;
+use crate::rpc::{Block, TxReceipt};
 use crate::{Chain, account};
 
 /// How long a transaction that the node knows is waited for.
@@ -40,7 +40,7 @@ impl Observer for ByHashEvm {
     async fn observe(&self, payment: &Payment, offer: &Offer, now: Timestamp) -> Result<Seen, Failure> {
         let proof = Proof::read(&payment.proof)?;
         let chain = self.chain(&offer.network)?;
-        let receipt = find(chain, proof.hash).await?;
+        let (receipt, block) = find(chain, proof.hash).await?;
         if !receipt.status.to::<bool>() {
             return Err(refused(Reason::TransactionFailed, proof.hash));
         }
@@ -48,11 +48,6 @@ impl Observer for ByHashEvm {
             chain.rpc().ask("eth_getTransactionByHash", (proof.hash,)).await?;
         let Some(Transaction { from, to, value }) = transaction else {
             return Err(Fault::garbled("chain", "a transaction has a receipt and is not there").into());
-        };
-        let block = chain.rpc().block(receipt.block_number.to()).await?;
-        let Some(block) = block.filter(|block| block.hash == receipt.block_hash) else {
-            // A reorganisation is under way.
-            return Err(Fault::Pending { transaction: Some(proof.hash.to_string()) }.into());
         };
         let made = made(offer, &Envelope { from, to, value }, &receipt.logs, proof.count)?;
         let made = made.ok_or_else(|| refused(Reason::TransferEventMismatch, proof.hash))?;
@@ -105,14 +100,19 @@ impl ByHashEvm {
     }
 }
 
-/// The receipt, waited for. What is not in a block is pending, never refused.
-pub(crate) async fn find(chain: &Chain, hash: B256) -> Result<TxReceipt, Failure> {
+/// The receipt and its block, waited for. What is not in a block of the chain is pending, never refused.
+pub(crate) async fn find(chain: &Chain, hash: B256) -> Result<(TxReceipt, Block), Failure> {
     let begun = Instant::now();
     let mut is_known = false;
     loop {
         let head = chain.newest();
         if let Some(receipt) = chain.rpc().receipt(hash).await? {
-            return Ok(receipt);
+            let block = chain.rpc().block(receipt.block_number.to()).await?;
+            if let Some(block) = block.filter(|block| block.hash == receipt.block_hash) {
+                return Ok((receipt, block));
+            }
+            // A reorganisation is under way, or two nodes have answered: the next look tells.
+            is_known = true;
         }
         if !is_known {
             let known: Option<serde_json::Value> =

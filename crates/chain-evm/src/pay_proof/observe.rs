@@ -41,7 +41,7 @@ impl Observer for PayProofEvm {
         let contract = self.contract(&offer.network).ok_or(Reason::InvalidNetwork)?;
         let payer = signer(chain, &shown).await?;
         let hash = by_hash::parse_hash(shown.claim("tx")).ok_or(Reason::InvalidPayload)?;
-        let receipt = by_hash::find(chain, hash).await?;
+        let (receipt, _) = by_hash::find(chain, hash).await?;
         let refuse = |reason: &str| -> Failure {
             Refusal { transaction: Some(hash.to_string()), ..code(reason).into() }.into()
         };

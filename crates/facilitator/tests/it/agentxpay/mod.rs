@@ -2,8 +2,10 @@
 
 mod binding;
 mod credits;
+
+mod looks;
 pub(crate) mod market;
 mod once;
 mod pending;
-mod seen;
+pub(crate) mod seen;
 mod what_pays;
