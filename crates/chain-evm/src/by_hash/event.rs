@@ -40,8 +40,8 @@ pub(super) struct Envelope {
 
 /// The payment with this number in a transaction that went through; `None` when it carries fewer.
 ///
-/// Numbers count all payments of the manager, or all transfers to the payee, whatever offer they are for: they are part of
-/// the replay key and must not depend on what somebody asks for.
+/// Numbers count all payments of the manager, or all transfers of the token to the payee, whatever price or service they
+/// are for: with payee and asset they are the replay key, and must depend on nothing else that somebody asks for.
 pub(super) fn made(
     offer: &Offer,
     envelope: &Envelope,
@@ -51,6 +51,8 @@ pub(super) fn made(
     let pay_to = account::parse(&offer.pay_to).ok_or(Reason::InvalidRequirements)?;
     let index = usize::try_from(count).map_err(|_| Reason::InvalidPayload)?;
     let found = match (Service::of(offer)?, offer.asset.as_str()) {
+        // Else one event would be a payment in every token that somebody asks for.
+        (Some(_), asset) if asset != NATIVE => return Err(Reason::InvalidRequirements),
         (Some(service), _) => {
             let made = logs.iter().filter(|log| log.address == pay_to).filter_map(decode::<PaymentMade>);
             made.map(|made| {
@@ -157,7 +159,10 @@ mod tests {
         // A deposit that can be withdrawn carries value and no such event; and another contract can say anything.
         assert_eq!(misfit(&offer, &[], 0), None);
         assert_eq!(misfit(&offer, &[log(PROVIDER, &paid(1, PROVIDER, 100))], 0), None);
-        let mut cut = log(MANAGER, &paid(1, PROVIDER, 100));
+        let odd = Offer { asset: TOKEN.to_string(), ..offer.clone() };
+        let paid = [log(MANAGER, &paid(1, PROVIDER, 100))];
+        assert_eq!(made(&odd, &envelope(MANAGER, 0), &paid, 0), Err(Reason::InvalidRequirements));
+        let [mut cut] = paid;
         cut.data = Bytes::from_static(&[0; 31]);
         assert_eq!(misfit(&offer, &[cut], 0), None);
     }

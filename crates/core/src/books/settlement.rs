@@ -92,6 +92,8 @@ pub struct Found {
     pub payer: String,
     /// The proof that names this transaction.
     pub payment: Payment,
+    /// The offer that it was found good for.
+    pub offer: Offer,
 }
 
 /// What can happen to a settlement.
@@ -116,7 +118,8 @@ pub enum SettlementEvent {
     /// The transaction was mined or can never be, nothing moved and the authorization is unused: it may be taken up
     /// again (invariant I5).
     Abandon,
-    /// The block that it was seen in is gone after a reorganisation, and it lies elsewhere, perhaps in another transaction.
+    /// It was seen again: elsewhere, because its block is gone after a reorganisation, perhaps in another transaction; or for
+    /// a higher offer, because more has moved than anybody had asked for.
     Move(Box<Found>),
     /// The block that decided it is no longer part of the chain: it goes on where it was submitted (invariant I7).
     Reorganise {
@@ -182,8 +185,11 @@ impl Aggregate for Settlement {
                 if before.transaction == found.settled.transaction
                     || before.by_other && found.settled.by_other =>
             {
-                let Found { settled, payer, payment } = *found;
+                let Found { settled, payer, payment, offer } = *found;
                 (self.payer, self.payment) = (payer, payment);
+                if offer.amount > self.amount {
+                    (self.amount, self.offer) = (offer.amount, offer);
+                }
                 S::Settled(settled)
             }
             (S::Settled(_) | S::Failed { .. }, E::Reorganise { slot, transaction }) => {

@@ -170,7 +170,12 @@ fn elsewhere(transaction: &str) -> Settled {
 
 fn moved(transaction: &str) -> SettlementEvent {
     let payment = Payment { proof: json!({ "tx": transaction }), ..payment() };
-    SettlementEvent::Move(Box::new(Found { settled: elsewhere(transaction), payer: "0x5".into(), payment }))
+    SettlementEvent::Move(Box::new(Found {
+        settled: elsewhere(transaction),
+        payer: "0x5".into(),
+        payment,
+        offer: offer(),
+    }))
 }
 
 fn receipt() -> Receipt {
@@ -228,6 +233,15 @@ fn i7_a_payment_that_lies_elsewhere_now_is_shown_by_what_names_it_there() {
     assert_eq!((&now.payment, &now.payer), (&found.payment, &found.payer));
     // As old as it was, and of the same worth.
     assert_eq!((now.held_at, now.amount, now.told), (seen.held_at, seen.amount, true));
+    // For a higher price it is worth more, for a lower one not less.
+    let SettlementEvent::Move(found) = moved("0xc") else { unreachable!() };
+    let asked = |units| {
+        let offer = Offer { amount: Amount::from_units(units), ..offer() };
+        SettlementEvent::Move(Box::new(Found { offer, ..(*found).clone() }))
+    };
+    let dear = seen.clone().apply(asked(7), Timestamp(6)).unwrap();
+    assert_eq!((dear.amount, dear.offer.amount), (Amount::from_units(7), Amount::from_units(7)));
+    assert_eq!(dear.apply(asked(3), Timestamp(7)).unwrap().amount, Amount::from_units(7));
     let ours = settlement().apply(SettlementEvent::Confirm(settled()), Timestamp(5)).unwrap();
     assert_eq!(ours.apply(moved("0xd"), Timestamp(6)), None);
 }

@@ -10,7 +10,7 @@ use groat_core::{
 use groat_store::{Applied, Entry};
 
 use super::Engine;
-use super::terms::{ended, same_terms};
+use super::terms::ended;
 use super::watch::block_of;
 
 impl Engine {
@@ -66,8 +66,9 @@ impl Engine {
                 }
             }
         };
-        if !same_terms(record.amount, &record.pay_to, offer, observer) {
-            return Err(Reason::AmountMismatch.into());
+        // How much has moved says the chain, and not who was the first to ask: it was seen for this offer.
+        if !observer.same_account(&record.pay_to, &offer.pay_to) {
+            return Err(Reason::RecipientMismatch.into());
         }
         ended(&record).unwrap_or_else(|| Err(Reason::SettlementPending.into()))
     }
@@ -90,7 +91,7 @@ impl Engine {
             return Ok(entry.record);
         }
         let (verified, seen) = self.see(observer, payment, offer, record.held_at).await?;
-        if seen.settled == *settled {
+        if seen.settled == *settled && offer.amount <= record.amount {
             return Ok(entry.record);
         }
         let payer = verified.into_parts().0.payer;
@@ -103,7 +104,7 @@ impl Engine {
                 false => Err(Failure::from(Reason::NonceAlreadyUsed).by(&payer)),
             };
         }
-        let found = Found { settled: seen.settled, payer, payment: payment.clone() };
+        let found = Found { settled: seen.settled, payer, payment: payment.clone(), offer: offer.clone() };
         match self.0.journal.apply(entry, SettlementEvent::Move(Box::new(found)), self.now()).await? {
             Applied::Done(entry) => Ok(entry.record),
             Applied::Stale | Applied::Impossible(_) => Err(Reason::SettlementPending.into()),

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
+use alloy_sol_types::SolCall;
 use groat_chain_evm::{ByHashEvm, Chain, ChainOptions, Rpc};
-use groat_core::books::{Settled, SettlementState};
+use groat_core::books::{EventKind, Settled, SettlementState};
 use groat_core::payment::DialectId;
 use groat_core::ports::{Facilitator, Mechanism, PaymentStatus};
-use groat_core::{Network, Offer, Payment, PaymentId, Terms, Timestamp};
-use groat_devchain::Mining;
+use groat_core::{Amount, Network, Offer, Payment, PaymentId, Terms, Timestamp};
+use groat_devchain::{MULTICALL3, Mining, USDC};
 use groat_facilitator::{Engine, EngineOptions};
 use serde_json::json;
 
-use super::market::{Market, PRICE};
+use super::market::{Market, PRICE, PRICE_OF_REPORT};
+use crate::outsider::Token;
 
 impl Market {
     /// A facilitator on our store.
@@ -94,4 +96,57 @@ async fn i7_a_payment_that_is_settled_again_at_once_is_looked_for_where_it_is_no
     engine.settle(&payment(hash), &offer).await.unwrap();
     let now = lies(&status(&engine, hash, &offer).await).cloned().unwrap();
     assert_ne!(now.block_hash, before.block_hash);
+}
+
+/// The count of a payment begins anew for each payee and token.
+#[tokio::test]
+async fn r_one_transaction_that_pays_two_payees_buys_from_both_and_from_each_once() {
+    let market = Market::new(Mining::Instant);
+    market.chain.mint_usdc(MULTICALL3, U256::from(100 * PRICE));
+    alloy_sol_types::sol! {
+        struct Call3 { address target; bool allowFailure; bytes callData; }
+        function aggregate3(Call3[] calls) external payable;
+    }
+    let payees = [market.provider.address, market.eve.address];
+    let move_to = |to| Token::transferCall { to, value: U256::from(PRICE) }.abi_encode().into();
+    let calls = payees.map(|to| Call3 { target: USDC, allowFailure: false, callData: move_to(to) }).into();
+    let hash = market.send(&market.ada, MULTICALL3, 0, aggregate3Call { calls });
+    let engine = market.engine();
+    let offers = payees.map(|payee| {
+        let mut terms = market.direct(&USDC.to_string(), PRICE);
+        terms.pay_to = payee.to_string();
+        offer(&terms)
+    });
+    for offer in &offers {
+        assert_eq!(engine.verify(&payment(hash), offer).await.unwrap().key.id(), id(hash, offer));
+        engine.settle(&payment(hash), offer).await.unwrap();
+        assert!(engine.verify(&payment(hash), offer).await.is_err(), "it is used");
+    }
+    assert_ne!(id(hash, &offers[0]), id(hash, &offers[1]));
+    let lower = Offer {
+        pay_to: offers[0].pay_to.to_lowercase(),
+        asset: offers[0].asset.to_lowercase(),
+        ..offers[0].clone()
+    };
+    assert_eq!(id(hash, &lower), id(hash, &offers[0]), "spelling is nothing");
+    // Whatever service it is for, an event of a manager is one payment.
+    let services =
+        [("1", PRICE), ("2", PRICE_OF_REPORT)].map(|(id, price)| offer(&market.service(id, price)));
+    assert_eq!(id(hash, &services[0]), id(hash, &services[1]));
+}
+
+#[tokio::test]
+async fn a_payment_that_somebody_settled_for_a_trifle_still_settles_its_price() {
+    let market = Market::new(Mining::Instant);
+    let hash = market.pay(1, PRICE);
+    let engine = market.engine();
+    let [trifle, price, more] = [1, PRICE, PRICE + 1].map(|price| offer(&market.service("1", price)));
+    engine.settle(&payment(hash), &trifle).await.unwrap();
+    let receipt = engine.settle(&payment(hash), &price).await.unwrap();
+    // Who asks how it stands is told of what it was good for.
+    assert_eq!(status(&engine, hash, &price).await.amount, Amount::from_units(PRICE.into()));
+    assert_eq!(engine.settle(&payment(hash), &trifle).await.unwrap(), receipt);
+    assert_eq!(status(&engine, hash, &price).await.amount, Amount::from_units(PRICE.into()));
+    assert!(engine.settle(&payment(hash), &more).await.is_err(), "so much has not moved");
+    assert!(engine.verify(&payment(hash), &price).await.is_err(), "it is used");
 }
