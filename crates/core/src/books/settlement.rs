@@ -121,6 +121,8 @@ pub enum SettlementEvent {
     /// It was seen again: elsewhere, because its block is gone after a reorganisation, perhaps in another transaction; or for
     /// a higher offer, because more has moved than anybody had asked for.
     Move(Box<Found>),
+    /// The block that it was seen in is gone after a reorganisation, and it is in no other. It may come back.
+    Vanish,
     /// The block that decided it is no longer part of the chain: it goes on where it was submitted (invariant I7).
     Reorganise {
         /// The slot that carries it.
@@ -165,9 +167,9 @@ impl Aggregate for Settlement {
         use SettlementEvent as E;
         use SettlementState as S;
         match &event {
-            E::Confirm(_) => self.reverted = false,
-            E::Fail { .. } | E::Abandon => self.reverted = self.told,
-            E::Submit { .. } | E::Move(_) | E::Reorganise { .. } => {}
+            E::Confirm(_) | E::Move(_) => self.reverted = false,
+            E::Fail { .. } | E::Abandon | E::Vanish => self.reverted = self.told,
+            E::Submit { .. } | E::Reorganise { .. } => {}
         }
         self.state = match (self.state, event) {
             // From nowhere else: a second live nonce for one payment could move the money twice (invariant I1).
@@ -180,11 +182,8 @@ impl Aggregate for Settlement {
                 S::Failed { reason, transaction }
             }
             (S::Submitted { .. }, E::Abandon) => S::Released,
-            // Only what we have not sent can come in a transaction that is not ours.
-            (S::Settled(before), E::Move(found))
-                if before.transaction == found.settled.transaction
-                    || before.by_other && found.settled.by_other =>
-            {
+            (S::Settled(before), E::Vanish) if before.by_other => S::Released,
+            (before, E::Move(found)) if may_move(&before, self.told, &found.settled) => {
                 let Found { settled, payer, payment, offer } = *found;
                 (self.payer, self.payment) = (payer, payment);
                 if offer.amount > self.amount {
@@ -198,5 +197,16 @@ impl Aggregate for Settlement {
             _ => return None,
         };
         Some(self)
+    }
+}
+
+/// Only what we have not sent can come in a transaction that is not ours, and only what was seen once can be seen again.
+fn may_move(before: &SettlementState, told: bool, now: &Settled) -> bool {
+    match before {
+        SettlementState::Settled(before) => {
+            before.transaction == now.transaction || before.by_other && now.by_other
+        }
+        SettlementState::Released => told && now.by_other,
+        SettlementState::Submitted { .. } | SettlementState::Failed { .. } => false,
     }
 }

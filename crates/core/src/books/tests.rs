@@ -200,6 +200,7 @@ fn i1_i7_no_history_gives_one_settlement_two_live_nonces_or_takes_money_back_wit
         E::Reorganise { slot: "eip155:84532/0x9/1".into(), transaction: "0xa".into() },
         E::Confirm(elsewhere("0xc")),
         moved("0xd"),
+        E::Vanish,
     ];
     let mut seen = 0;
     walk(&settlement(), &events, 6, &mut |at: &Settlement, path| {
@@ -210,6 +211,9 @@ fn i1_i7_no_history_gives_one_settlement_two_live_nonces_or_takes_money_back_wit
                 // What somebody else has sent may come in another transaction; what we have sent, only in that one.
                 (SettlementState::Settled(before), SettlementState::Settled(_)) => {
                     assert!(matches!(event, E::Move(_)) && before.by_other, "{path:?} {index}")
+                }
+                (SettlementState::Settled(before), SettlementState::Released) => {
+                    assert!(matches!(event, E::Vanish) && before.by_other, "{path:?} {index}")
                 }
                 (SettlementState::Failed { .. } | SettlementState::Settled(_), _) => {
                     assert!(matches!(event, E::Reorganise { .. }))
@@ -257,6 +261,7 @@ fn i7_whoever_was_told_that_it_is_settled_hears_every_change_of_that() {
         E::Reorganise { slot: "eip155:84532/0x9/1".into(), transaction: "0xa".into() },
         E::Confirm(elsewhere("0xc")),
         moved("0xd"),
+        E::Vanish,
     ];
     let mut reverted = 0;
     walk(&settlement(), &events, 7, &mut |at: &Settlement, path| {

@@ -162,6 +162,7 @@ impl Engine {
     /// and then; it returns how many payments wait for one.
     pub async fn recover(&self) -> Result<usize, Fault> {
         self.compare_nonces().await?;
+        self.look_after_seen().await?;
         let mut count = 0;
         let mut after: Option<String> = None;
         loop {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use groat_core::books::{Found, Settlement, SettlementEvent, SettlementState};
+use groat_core::books::{Aggregate, Found, Settlement, SettlementEvent, SettlementState};
 use groat_core::ports::{Observer, Seen};
 use groat_core::{
     Claim, Failure, Fault, Network, Offer, Payment, PaymentId, Reason, Receipt, Timestamp, Verified,
 };
-use groat_store::{Applied, Entry};
+use groat_store::Entry;
 
 use super::Engine;
 use super::terms::ended;
@@ -56,14 +56,7 @@ impl Engine {
                 let (verified, seen) = self.see(observer, payment, offer, self.now()).await?;
                 let settled = SettlementState::Settled(seen.settled);
                 let record = Settlement { told: true, state: settled, ..self.held(verified, payment) };
-                match self.0.journal.create(record).await? {
-                    Some(entry) => entry.record,
-                    // Another instance was faster; what it wrote counts.
-                    None => match self.0.journal.load(&key.id().to_string()).await? {
-                        Some(entry) => entry.record,
-                        None => return Err(Reason::SettlementPending.into()),
-                    },
-                }
+                self.write_down(record).await?.0
             }
         };
         // How much has moved says the chain, and not who was the first to ask: it was seen for this offer.
@@ -84,30 +77,61 @@ impl Engine {
         offer: &Offer,
     ) -> Result<Settlement, Failure> {
         let record = &entry.record;
-        let SettlementState::Settled(settled) = &record.state else { return Ok(entry.record) };
-        let (network, before) = (&record.network, block_of(settled));
+        let before = match &record.state {
+            SettlementState::Settled(settled) => Some(settled),
+            // It was in no block any more when somebody looked last.
+            SettlementState::Released => None,
+            SettlementState::Submitted { .. } | SettlementState::Failed { .. } => return Ok(entry.record),
+        };
         let is_same = record.payment == *payment && record.offer == *offer;
-        if is_same && observer.has(network, &before).await? == Some(true) {
+        if is_same && still_there(observer, record).await? {
             return Ok(entry.record);
         }
         let (verified, seen) = self.see(observer, payment, offer, record.held_at).await?;
-        if seen.settled == *settled && offer.amount <= record.amount {
+        if before == Some(&seen.settled) && offer.amount <= record.amount {
             return Ok(entry.record);
         }
         let payer = verified.into_parts().0.payer;
-        if seen.settled.transaction != settled.transaction
-            && observer.has(network, &before).await? == Some(true)
-        {
+        let is_other = before.is_some_and(|before| before.transaction != seen.settled.transaction);
+        if is_other && still_there(observer, record).await? {
             // It is paid twice. The first has it; who paid in vain is told so.
             return match observer.same_account(&payer, &record.payer) {
                 true => Ok(entry.record),
                 false => Err(Failure::from(Reason::NonceAlreadyUsed).by(&payer)),
             };
         }
-        let found = Found { settled: seen.settled, payer, payment: payment.clone(), offer: offer.clone() };
-        match self.0.journal.apply(entry, SettlementEvent::Move(Box::new(found)), self.now()).await? {
-            Applied::Done(entry) => Ok(entry.record),
-            Applied::Stale | Applied::Impossible(_) => Err(Reason::SettlementPending.into()),
+        let (payment, offer) = (payment.clone(), offer.clone());
+        let found = Box::new(Found { settled: seen.settled, payer, payment, offer });
+        let moved = self.change(&entry, SettlementEvent::Move(found)).await?;
+        moved.ok_or_else(|| Reason::SettlementPending.into())
+    }
+
+    /// Applies an event, with what has to be told of it; `None` when it is not possible or somebody else wrote first.
+    pub(super) async fn change(
+        &self,
+        entry: &Entry<Settlement>,
+        event: SettlementEvent,
+    ) -> Result<Option<Settlement>, Fault> {
+        let now = self.now();
+        let Some(next) = entry.record.clone().apply(event, now) else { return Ok(None) };
+        let news = self.event(&entry.record, &next, now);
+        let write = self.0.journal.stage(entry, &next);
+        Ok(self.commit_telling(write, news).await?.then_some(next))
+    }
+
+    /// Writes a payment down that has moved its money already, with what has to be told of it. Gives back what the book
+    /// says, and whether this call was the first.
+    pub(super) async fn write_down(&self, record: Settlement) -> Result<(Settlement, bool), Fault> {
+        let before = Settlement { told: false, state: SettlementState::Released, ..record.clone() };
+        let news = self.event(&before, &record, self.now());
+        if self.commit_telling(self.0.journal.stage_create(&record), news).await? {
+            self.0.sought.look_after(record.id);
+            return Ok((record, true));
+        }
+        // Another call was faster; what it wrote counts.
+        match self.0.journal.load(&record.id.to_string()).await? {
+            Some(entry) => Ok((entry.record, false)),
+            None => Err(Fault::unavailable("store", "too many write events at once")),
         }
     }
 
@@ -139,11 +163,21 @@ impl Engine {
     ) -> Result<bool, Fault> {
         let settled = SettlementState::Settled(seen.settled.clone());
         let record = Settlement { told: true, state: settled, ..self.held(verified, payment) };
-        Ok(self.0.journal.create(record).await?.is_some())
+        Ok(self.write_down(record).await?.1)
     }
 
     /// The id of a payment of one of our own schemes.
     pub(crate) fn payment_id(&self, payment: &Payment, offer: &Offer) -> Result<PaymentId, Reason> {
         Ok(self.settler(&offer.scheme, &offer.network)?.key(payment, offer)?.0.id())
+    }
+}
+
+/// Whether the chain still has the block that a payment was seen in.
+async fn still_there(observer: &dyn Observer, record: &Settlement) -> Result<bool, Fault> {
+    match &record.state {
+        SettlementState::Settled(settled) => {
+            Ok(observer.has(&record.network, &block_of(settled)).await? == Some(true))
+        }
+        _ => Ok(false),
     }
 }

@@ -67,11 +67,7 @@ impl Engine {
                 let state = SettlementState::Settled(settled);
                 let verified = fitting(cashier, claim, offer)?;
                 let record = Settlement { told: true, state, ..self.held(verified, payment) };
-                match self.0.journal.create(record.clone()).await? {
-                    Some(entry) => entry.record,
-                    // Another call was faster, and wrote the same.
-                    None => self.0.journal.load(&id).await?.map_or(record, |entry| entry.record),
-                }
+                self.write_down(record).await?.0
             }
         };
         if !same_terms(record.amount, &record.pay_to, offer, cashier) {

@@ -150,3 +150,40 @@ async fn a_payment_that_somebody_settled_for_a_trifle_still_settles_its_price() 
     assert!(engine.settle(&payment(hash), &more).await.is_err(), "so much has not moved");
     assert!(engine.verify(&payment(hash), &price).await.is_err(), "it is used");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn i7_a_payment_that_is_in_no_block_any_more_is_told_as_reverted_and_as_settled_when_it_comes_back() {
+    let market = Market::new(Mining::Manual);
+    market.chain.mine(1);
+    let (engine, hash, offer) = (market.engine(), market.pay(1, PRICE), offer(&market.service("1", PRICE)));
+    market.chain.mine(1);
+    engine.settle(&payment(hash), &offer).await.unwrap();
+    market.chain.reorg(1, true);
+    market.chain.mine(3);
+    let heard = async |count: usize| {
+        for _ in 0..200 {
+            // Nobody asks for it: the facilitator looks after it by itself.
+            engine.recover().await.unwrap();
+            let events = engine.events(0, 9).await.unwrap();
+            if events.len() == count {
+                return events;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{:?}", engine.events(0, 9).await);
+    };
+    let events = heard(1).await;
+    assert_eq!(
+        (events[0].kind, events[0].transaction.clone()),
+        (EventKind::Reverted, Some(hash.to_string()))
+    );
+    let now = status(&engine, hash, &offer).await;
+    assert!(now.reverted && now.state == SettlementState::Released, "{now:?}");
+    // The same transaction again.
+    assert_eq!(market.pay(1, PRICE), hash);
+    market.chain.mine(1);
+    let events = heard(2).await;
+    assert_eq!((events[1].kind, events[1].transaction.clone()), (EventKind::Settled, Some(hash.to_string())));
+    assert!(lies(&status(&engine, hash, &offer).await).is_some());
+    engine.settle(&payment(hash), &offer).await.unwrap();
+}
