@@ -2,7 +2,7 @@
 
 mod binding;
 mod credits;
-
+mod elsewhere;
 mod looks;
 pub(crate) mod market;
 mod once;
