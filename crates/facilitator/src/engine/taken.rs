@@ -38,7 +38,16 @@ impl Engine {
         if let Some(payer) = known {
             return Err(Failure::from(Reason::NonceAlreadyUsed).by(&payer));
         }
-        let claim = cashier.verify(payment, offer, self.now()).await?;
+        let claim = match cashier.verify(payment, offer, self.now()).await {
+            Err(Failure::Refused(refusal)) if refusal.reason == Reason::InsufficientBalance => {
+                let taken = cashier.taken(payment, offer).await?;
+                return Err(match taken {
+                    Some(seen) => Failure::from(Reason::NonceAlreadyUsed).by(&seen.claim.payer),
+                    None => refusal.into(),
+                });
+            }
+            claim => claim?,
+        };
         Ok(fitting(cashier, claim, offer)?.into_parts().0)
     }
 
@@ -56,12 +65,13 @@ impl Engine {
             None => {
                 let seen = match cashier.taken(payment, offer).await? {
                     Some(seen) => seen,
-                    None => {
-                        let claim = cashier.verify(payment, offer, self.now()).await?;
-                        let payer = claim.payer.clone();
-                        let verified = fitting(cashier, claim, offer)?;
-                        cashier.take(&verified, self.now()).await.map_err(|failure| failure.by(&payer))?
-                    }
+                    None => match self.take_anew(cashier, payment, offer).await {
+                        // Perhaps because another call has taken this very payment since we asked.
+                        Err(Failure::Refused(refusal)) if refusal.reason == Reason::InsufficientBalance => {
+                            cashier.taken(payment, offer).await?.ok_or(refusal)?
+                        }
+                        taken => taken?,
+                    },
                 };
                 let Seen { claim, settled } = seen;
                 let state = SettlementState::Settled(settled);
@@ -74,6 +84,20 @@ impl Engine {
             return Err(Reason::AmountMismatch.into());
         }
         ended(&record).unwrap_or_else(|| Err(Reason::SettlementPending.into()))
+    }
+}
+
+impl Engine {
+    async fn take_anew(
+        &self,
+        cashier: &dyn Cashier,
+        payment: &Payment,
+        offer: &Offer,
+    ) -> Result<Seen, Failure> {
+        let claim = cashier.verify(payment, offer, self.now()).await?;
+        let payer = claim.payer.clone();
+        let verified = fitting(cashier, claim, offer)?;
+        cashier.take(&verified, self.now()).await.map_err(|failure| failure.by(&payer))
     }
 }
 
