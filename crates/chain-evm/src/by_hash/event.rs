@@ -38,13 +38,18 @@ pub(super) struct Envelope {
     pub(super) value: U256,
 }
 
+/// Whether a payment of this offer lies in the transaction itself and in no log.
+pub(super) fn needs_envelope(offer: &Offer) -> Result<bool, Reason> {
+    Ok(Service::of(offer)?.is_none() && offer.asset == NATIVE)
+}
+
 /// The payment with this number in a transaction that went through; `None` when it carries fewer.
 ///
 /// Numbers count all payments of the manager, or all transfers of the token to the payee, whatever price or service they
 /// are for: with payee and asset they are the replay key, and must depend on nothing else that somebody asks for.
 pub(super) fn made(
     offer: &Offer,
-    envelope: &Envelope,
+    envelope: Option<&Envelope>,
     logs: &[Log],
     count: u64,
 ) -> Result<Option<MadeLog>, Reason> {
@@ -63,8 +68,12 @@ pub(super) fn made(
             .nth(index)
         }
         (None, NATIVE) => {
-            let is_it = envelope.to == Some(pay_to) && index == 0;
-            is_it.then_some(MadeLog { payer: envelope.from, amount: envelope.value, misfit: None })
+            let envelope = envelope.filter(|envelope| envelope.to == Some(pay_to) && index == 0);
+            envelope.map(|Envelope { from, value, .. }| MadeLog {
+                payer: *from,
+                amount: *value,
+                misfit: None,
+            })
         }
         (None, token) => {
             let token = account::parse(token).ok_or(Reason::InvalidRequirements)?;
@@ -138,7 +147,7 @@ mod tests {
     }
 
     fn misfit(offer: &Offer, logs: &[Log], count: u64) -> Option<Option<Reason>> {
-        made(offer, &envelope(MANAGER, 10_000), logs, count).unwrap().map(|made| made.misfit)
+        made(offer, Some(&envelope(MANAGER, 10_000)), logs, count).unwrap().map(|made| made.misfit)
     }
 
     #[test]
@@ -161,7 +170,7 @@ mod tests {
         assert_eq!(misfit(&offer, &[log(PROVIDER, &paid(1, PROVIDER, 100))], 0), None);
         let odd = Offer { asset: TOKEN.to_string(), ..offer.clone() };
         let paid = [log(MANAGER, &paid(1, PROVIDER, 100))];
-        assert_eq!(made(&odd, &envelope(MANAGER, 0), &paid, 0), Err(Reason::InvalidRequirements));
+        assert_eq!(made(&odd, None, &paid, 0), Err(Reason::InvalidRequirements));
         let [mut cut] = paid;
         cut.data = Bytes::from_static(&[0; 31]);
         assert_eq!(misfit(&offer, &[cut], 0), None);
@@ -182,8 +191,9 @@ mod tests {
     #[test]
     fn a_direct_payment_goes_to_the_payee_in_the_right_coin() {
         let coin = offer("native", PROVIDER, None);
-        let of =
-            |to, value, count| made(&coin, &envelope(to, value), &[], count).unwrap().map(|made| made.misfit);
+        let of = |to, value, count| {
+            made(&coin, Some(&envelope(to, value)), &[], count).unwrap().map(|made| made.misfit)
+        };
         assert_eq!(of(PROVIDER, 100, 0), Some(None));
         assert_eq!(of(PROVIDER, 99, 0), Some(Some(Reason::AmountMismatch)));
         assert_eq!((of(MANAGER, 100, 0), of(PROVIDER, 100, 1)), (None, None));
@@ -195,6 +205,6 @@ mod tests {
             log(TOKEN, &moved(PAYER, PROVIDER, 100)),
         ];
         assert_eq!((misfit(&token, &logs, 0), misfit(&token, &logs, 1)), (Some(None), None));
-        assert_eq!(made(&token, &envelope(PROVIDER, 100), &[], 0), Ok(None));
+        assert_eq!(made(&token, Some(&envelope(PROVIDER, 100)), &[], 0), Ok(None));
     }
 }

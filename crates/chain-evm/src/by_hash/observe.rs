@@ -10,7 +10,7 @@ use groat_core::{Claim, Depth, Failure, Fault, Network, Offer, Payment, Reason, 
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::event::{Envelope, made};
+use super::event::{Envelope, made, needs_envelope};
 use super::{ByHashEvm, Proof, binding};
 use crate::rpc::{Block, TxReceipt};
 use crate::{Chain, account};
@@ -44,12 +44,11 @@ impl Observer for ByHashEvm {
         if !receipt.status.to::<bool>() {
             return Err(refused(Reason::TransactionFailed, proof.hash));
         }
-        let transaction: Option<Transaction> =
-            chain.rpc().ask("eth_getTransactionByHash", (proof.hash,)).await?;
-        let Some(Transaction { from, to, value }) = transaction else {
-            return Err(Fault::garbled("chain", "a transaction has a receipt and is not there").into());
+        let envelope = match needs_envelope(offer)? {
+            true => Some(envelope(chain, proof.hash).await?),
+            false => None,
         };
-        let made = made(offer, &Envelope { from, to, value }, &receipt.logs, proof.count)?;
+        let made = made(offer, envelope.as_ref(), &receipt.logs, proof.count)?;
         let made = made.ok_or_else(|| refused(Reason::TransferEventMismatch, proof.hash))?;
         if let Some(reason) = made.misfit {
             return Err(refused(reason, proof.hash));
@@ -100,10 +99,18 @@ impl ByHashEvm {
     }
 }
 
+/// What a transaction says of itself.
+async fn envelope(chain: &Chain, hash: B256) -> Result<Envelope, Fault> {
+    let transaction: Option<Transaction> = chain.rpc().ask("eth_getTransactionByHash", (hash,)).await?;
+    let missing = || Fault::garbled("chain", "a transaction has a receipt and is not there");
+    let Transaction { from, to, value } = transaction.ok_or_else(missing)?;
+    Ok(Envelope { from, to, value })
+}
+
 /// The receipt and its block, waited for. What is not in a block of the chain is pending, never refused.
 pub(crate) async fn find(chain: &Chain, hash: B256) -> Result<(TxReceipt, Block), Failure> {
     let begun = Instant::now();
-    let mut is_known = false;
+    let (mut is_known, mut place) = (false, None);
     loop {
         let head = chain.newest();
         if let Some(receipt) = chain.rpc().receipt(hash).await? {
@@ -119,9 +126,15 @@ pub(crate) async fn find(chain: &Chain, hash: B256) -> Result<(TxReceipt, Block)
                 chain.rpc().ask("eth_getTransactionByHash", (hash,)).await?;
             is_known = known.is_some();
         }
+        let pending = || Fault::Pending { transaction: Some(hash.to_string()) };
+        place = match (is_known, place) {
+            (true, _) => None,
+            (false, Some(place)) => Some(place),
+            (false, None) => Some(chain.stranger().ok_or_else(pending)?),
+        };
         let limit = if is_known { WAIT_MAX } else { WAIT_UNKNOWN };
         let Some(left) = limit.checked_sub(begun.elapsed()) else {
-            return Err(Fault::Pending { transaction: Some(hash.to_string()) }.into());
+            return Err(pending().into());
         };
         chain.wait_block(head, left.min(Duration::from_secs(1))).await;
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use groat_core::books::{Aggregate, Found, Settlement, SettlementEvent, SettlementState};
+use groat_core::books::{Aggregate, Found, Settled, Settlement, SettlementEvent, SettlementState};
 use groat_core::ports::{Observer, Seen};
 use groat_core::{
     Claim, Failure, Fault, Network, Offer, Payment, PaymentId, Reason, Receipt, Timestamp, Verified,
@@ -12,6 +12,9 @@ use groat_store::Entry;
 use super::Engine;
 use super::terms::ended;
 use super::watch::block_of;
+
+/// So long what was seen when a payment was verified need not be looked for again when it is settled.
+const JUST_NOW_S: u64 = 5;
 
 impl Engine {
     /// Who looks for payments of this offer, when they are made without us.
@@ -37,8 +40,10 @@ impl Engine {
         if let Some(entry) = self.0.journal.load(&key.id().to_string()).await? {
             return Err(Failure::from(Reason::NonceAlreadyUsed).by(&entry.record.payer));
         }
-        let (verified, _) = self.see(observer, payment, offer, self.now()).await?;
-        Ok(verified.into_parts().0)
+        let (verified, seen) = self.see(observer, payment, offer, self.now()).await?;
+        let claim = verified.claim().clone();
+        self.0.recent.remember(self.settled(verified, seen.settled, payment), self.now());
+        Ok(claim)
     }
 
     /// Takes the payment, once: whoever writes it into the book first has it.
@@ -53,9 +58,13 @@ impl Engine {
         let record = match known {
             Some(entry) => self.see_again(observer, entry, payment, offer).await?,
             None => {
-                let (verified, seen) = self.see(observer, payment, offer, self.now()).await?;
-                let settled = SettlementState::Settled(seen.settled);
-                let record = Settlement { told: true, state: settled, ..self.held(verified, payment) };
+                let record = match self.seen_just_now(observer, &key.id(), payment, offer).await? {
+                    Some(record) => record,
+                    None => {
+                        let (verified, seen) = self.see(observer, payment, offer, self.now()).await?;
+                        self.settled(verified, seen.settled, payment)
+                    }
+                };
                 self.write_down(record).await?.0
             }
         };
@@ -64,6 +73,26 @@ impl Engine {
             return Err(Reason::RecipientMismatch.into());
         }
         ended(&record).unwrap_or_else(|| Err(Reason::SettlementPending.into()))
+    }
+
+    /// What was found out when this payment was verified for this offer, if that was just now and its block is still there.
+    async fn seen_just_now(
+        &self,
+        observer: &dyn Observer,
+        id: &PaymentId,
+        payment: &Payment,
+        offer: &Offer,
+    ) -> Result<Option<Settlement>, Fault> {
+        let is_it = |seen: &Settlement| {
+            seen.payment == *payment && seen.offer == *offer && self.now() <= seen.held_at.plus(JUST_NOW_S)
+        };
+        let Some(seen) = self.0.recent.take(id).filter(is_it) else { return Ok(None) };
+        Ok(still_there(observer, &seen).await?.then_some(seen))
+    }
+
+    /// A payment that has moved its money already.
+    pub(super) fn settled(&self, verified: Verified, settled: Settled, payment: &Payment) -> Settlement {
+        Settlement { told: true, state: SettlementState::Settled(settled), ..self.held(verified, payment) }
     }
 
     /// Looks a second time at a payment that the book knows, where that can tell something else: when it is shown for
@@ -161,8 +190,7 @@ impl Engine {
         seen: &Seen,
         payment: &Payment,
     ) -> Result<bool, Fault> {
-        let settled = SettlementState::Settled(seen.settled.clone());
-        let record = Settlement { told: true, state: settled, ..self.held(verified, payment) };
+        let record = self.settled(verified, seen.settled.clone(), payment);
         Ok(self.write_down(record).await?.1)
     }
 

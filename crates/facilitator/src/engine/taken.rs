@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use groat_core::books::{Settlement, SettlementState};
 use groat_core::ports::{Cashier, Seen};
 use groat_core::{Claim, Failure, Network, Offer, Payment, Reason, Receipt, Verified};
 
@@ -74,10 +73,8 @@ impl Engine {
                     },
                 };
                 let Seen { claim, settled } = seen;
-                let state = SettlementState::Settled(settled);
                 let verified = fitting(cashier, claim, offer)?;
-                let record = Settlement { told: true, state, ..self.held(verified, payment) };
-                self.write_down(record).await?.0
+                self.write_down(self.settled(verified, settled, payment)).await?.0
             }
         };
         if !same_terms(record.amount, &record.pay_to, offer, cashier) {

@@ -161,3 +161,22 @@ async fn a_receipt_whose_block_was_just_replaced_is_asked_for_again() {
     let seen = looks(Rpc::local(node)).observe(&payment(TRANSACTION), &offer(&terms), Timestamp(NOW)).await;
     assert_eq!(seen.unwrap().settled.block_hash, hash(1, 3).to_string());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn h_hashes_that_nobody_knows_are_waited_for_a_few_at_a_time() {
+    let (chain, node) = told(Told { branches: vec![1; 5], ..Told::default() });
+    let (looks, offer) = (looks(Rpc::local(node)), offer(&Market::new(Mining::Instant).direct("native", 1)));
+    let begun = Instant::now();
+    let ends = join_all((0..100u8).map(|byte| {
+        let (looks, offer) = (looks.clone(), offer.clone());
+        async move {
+            let seen = looks.observe(&payment(B256::repeat_byte(byte)), &offer, Timestamp(NOW)).await;
+            assert!(matches!(seen, Err(Failure::Fault(Fault::Pending { .. }))), "{seen:?}");
+            begun.elapsed()
+        }
+    }));
+    let ends = ends.await;
+    let at_once = ends.iter().filter(|end| **end < Duration::from_secs(2)).count();
+    assert!((60..100).contains(&at_once), "{at_once}");
+    assert!(chain.lock().unwrap().questions < 1_500);
+}

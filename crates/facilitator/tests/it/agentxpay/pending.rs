@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use alloy_primitives::TxKind;
 use groat_core::Confirmations;
 use groat_core::books::Book;
 use groat_devchain::Mining;
@@ -62,7 +63,9 @@ async fn a_hash_that_nobody_knows_is_503_and_leaves_nothing_in_the_books() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_does_not_answer_is_503_and_takes_nothing() {
     let market = Market::new(Mining::Instant);
-    let (shop, hash) = (market.shop(), market.pay(1, PRICE));
+    // Straight to the provider: what moved is in the transaction itself.
+    let shop = market.shop_of([("/forecast", market.direct("native", PRICE))]);
+    let hash = market.transact(&market.ada, TxKind::Call(market.provider.address), PRICE, vec![]);
     for method in ["eth_getTransactionReceipt", "eth_getTransactionByHash", "eth_getBlockByNumber"] {
         market.ask("dev_failNext", json!([method, 3, -32603]));
         let seen = shop.show("/forecast", hash).await;

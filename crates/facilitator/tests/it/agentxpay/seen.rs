@@ -187,3 +187,14 @@ async fn i7_a_payment_that_is_in_no_block_any_more_is_told_as_reverted_and_as_se
     assert!(lies(&status(&engine, hash, &offer).await).is_some());
     engine.settle(&payment(hash), &offer).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_was_verified_a_moment_ago_is_not_searched_for_again() {
+    let market = Market::new(Mining::Instant);
+    let (engine, hash, offer) = (market.engine(), market.pay(1, PRICE), offer(&market.service("1", PRICE)));
+    // Nobody needs the transaction itself to read its events.
+    market.ask("dev_failNext", json!(["eth_getTransactionByHash", 9, -32603]));
+    engine.verify(&payment(hash), &offer).await.unwrap();
+    market.ask("dev_failNext", json!(["eth_getTransactionReceipt", 9, -32603]));
+    engine.settle(&payment(hash), &offer).await.unwrap();
+}
