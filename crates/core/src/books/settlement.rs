@@ -185,9 +185,10 @@ impl Aggregate for Settlement {
             (S::Settled(before), E::Vanish) if before.by_other => S::Released,
             (before, E::Move(found)) if may_move(&before, self.told, &found.settled) => {
                 let Found { settled, payer, payment, offer } = *found;
-                (self.payer, self.payment) = (payer, payment);
-                if offer.amount > self.amount {
-                    (self.amount, self.offer) = (offer.amount, offer);
+                self.payer = payer;
+                // What shows it and what it is good for belong together.
+                if offer.amount >= self.amount {
+                    (self.amount, self.payment, self.offer) = (offer.amount, payment, offer);
                 }
                 S::Settled(settled)
             }
