@@ -13,6 +13,7 @@ mod gas_key;
 pub mod pay_proof;
 mod rpc;
 mod transaction;
+mod wallet;
 
 pub use by_hash::{
     ByHashEvm, Contracts, EventKind, Listed, MadeLog, NATIVE, PAYMENT_MADE, PaidEvent, Purse,

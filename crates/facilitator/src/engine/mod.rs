@@ -40,7 +40,7 @@ use news::Outbox;
 use queue::Queues;
 use recent::Recent;
 use sought::Sought;
-use terms::{ended, same_terms};
+use terms::{ended, fitting, same_terms};
 use watch::Watch;
 use watched::Watched;
 
@@ -277,9 +277,7 @@ impl Engine {
     async fn examine(&self, payment: &Payment, offer: &Offer) -> Result<Verified, Failure> {
         let settler = self.settler(&offer.scheme, &offer.network)?;
         let claim = settler.verify(payment, offer, self.now()).await?;
-        let payer = claim.payer.clone();
-        let same = |one: &str, other: &str| settler.same_account(one, other);
-        Verified::compare(claim, offer, same).map_err(|reason| Failure::from(reason).by(&payer))
+        fitting(claim, offer, settler.as_ref())
     }
 
     async fn wait(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use groat_core::books::{Aggregate, Found, Settled, Settlement, SettlementEvent, SettlementState};
+use groat_core::books::{Aggregate, Found, Mined, Settled, Settlement, SettlementEvent, SettlementState};
 use groat_core::ports::{Observer, Seen};
 use groat_core::{
     Claim, Failure, Fault, Network, Offer, Payment, PaymentId, Reason, Receipt, Timestamp, Verified,
@@ -10,8 +10,7 @@ use groat_core::{
 use groat_store::Entry;
 
 use super::Engine;
-use super::terms::ended;
-use super::watch::block_of;
+use super::terms::{ended, fitting};
 
 /// So long what was seen when a payment was verified need not be looked for again when it is settled.
 const JUST_NOW_S: u64 = 5;
@@ -172,10 +171,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<(Verified, Seen), Failure> {
         let seen = observer.observe(payment, offer, now).await?;
-        let payer = seen.claim.payer.clone();
-        let same = |one: &str, other: &str| observer.same_account(one, other);
-        let verified = Verified::compare(seen.claim.clone(), offer, same);
-        Ok((verified.map_err(|reason| Failure::from(reason).by(&payer))?, seen))
+        Ok((fitting(seen.claim.clone(), offer, observer)?, seen))
     }
 
     /// Whether a payment that was seen has bought nothing yet.
@@ -204,7 +200,7 @@ impl Engine {
 async fn still_there(observer: &dyn Observer, record: &Settlement) -> Result<bool, Fault> {
     match &record.state {
         SettlementState::Settled(settled) => {
-            Ok(observer.has(&record.network, &block_of(settled)).await? == Some(true))
+            Ok(observer.has(&record.network, &Mined::from(settled)).await? == Some(true))
         }
         _ => Ok(false),
     }

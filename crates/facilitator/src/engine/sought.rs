@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use groat_core::books::{Settlement, SettlementEvent, SettlementState};
+use groat_core::books::{Mined, Settlement, SettlementEvent, SettlementState};
 use groat_core::ports::Observer;
 use groat_core::{Depth, Failure, Fault, PaymentId};
 use groat_store::Entry;
@@ -12,7 +12,6 @@ use tokio::task::JoinHandle;
 
 use super::Engine;
 use super::depth::DEPTH_TIMEOUT;
-use super::watch::block_of;
 
 /// Payments that are looked after at once; what comes beyond them is looked for only when somebody asks.
 const YOUNG_MAX: usize = 16_384;
@@ -142,7 +141,7 @@ impl Engine {
         };
         let SettlementState::Settled(settled) = &record.state else { return Err(failure) };
         // A chain that is not as long may only be a node that is behind.
-        if observer.has(&record.network, &block_of(settled)).await? != Some(false) {
+        if observer.has(&record.network, &Mined::from(settled)).await? != Some(false) {
             return Err(failure);
         }
         Ok(self.change(&entry, SettlementEvent::Vanish).await?)

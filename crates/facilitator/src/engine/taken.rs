@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use groat_core::ports::{Cashier, Seen};
-use groat_core::{Claim, Failure, Network, Offer, Payment, Reason, Receipt, Verified};
+use groat_core::{Claim, Failure, Network, Offer, Payment, Reason, Receipt};
 
 use super::Engine;
-use super::terms::{ended, same_terms};
+use super::terms::{ended, fitting, same_terms};
 
 impl Engine {
     /// Who takes payments of this offer out of a book of ours.
@@ -47,7 +47,7 @@ impl Engine {
             }
             claim => claim?,
         };
-        Ok(fitting(cashier, claim, offer)?.into_parts().0)
+        Ok(fitting(claim, offer, cashier)?.into_parts().0)
     }
 
     /// Takes the payment, once. What was taken before a crash and not written down here is found where it was taken.
@@ -73,7 +73,7 @@ impl Engine {
                     },
                 };
                 let Seen { claim, settled } = seen;
-                let verified = fitting(cashier, claim, offer)?;
+                let verified = fitting(claim, offer, cashier)?;
                 self.write_down(self.settled(verified, settled, payment)).await?.0
             }
         };
@@ -93,13 +93,7 @@ impl Engine {
     ) -> Result<Seen, Failure> {
         let claim = cashier.verify(payment, offer, self.now()).await?;
         let payer = claim.payer.clone();
-        let verified = fitting(cashier, claim, offer)?;
+        let verified = fitting(claim, offer, cashier)?;
         cashier.take(&verified, self.now()).await.map_err(|failure| failure.by(&payer))
     }
-}
-
-fn fitting(cashier: &dyn Cashier, claim: Claim, offer: &Offer) -> Result<Verified, Failure> {
-    let payer = claim.payer.clone();
-    let same = |one: &str, other: &str| cashier.same_account(one, other);
-    Verified::compare(claim, offer, same).map_err(|reason| Failure::from(reason).by(&payer))
 }
