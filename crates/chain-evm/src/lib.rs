@@ -14,6 +14,7 @@ pub mod pay_proof;
 pub mod permit;
 mod rpc;
 mod transaction;
+mod wallet;
 
 pub use by_hash::{
     ByHashEvm, Contracts, EventKind, Listed, MadeLog, NATIVE, PAYMENT_MADE, PaidEvent, Purse,

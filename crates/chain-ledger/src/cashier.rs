@@ -117,7 +117,10 @@ impl Cashier for BalanceLedger {
     async fn take(&self, verified: &Verified, now: Timestamp) -> Result<Seen, Failure> {
         let claim = verified.claim().clone();
         let id = claim.key.id();
-        let between = (claim.payer.as_str(), verified.offer().pay_to.as_str());
+        // On the account that can be spent, however the offer spells it.
+        let pay_to =
+            Holder::parse(&verified.offer().pay_to).map_err(|_| Reason::PayToNotAllowed)?.to_string();
+        let between = (claim.payer.as_str(), pay_to.as_str());
         let posted = self.ledger.take(id, between, &claim.asset, claim.amount, now).await;
         let posting = posted.map_err(|error| match error {
             LedgerError::Overdrawn => Failure::from(Reason::InsufficientBalance),

@@ -141,11 +141,12 @@ impl Ledger {
             match self.try_post(&posting, refund_of).await {
                 Ok(true) => return Ok(posting),
                 Ok(false) => tokio::task::yield_now().await,
-                // Whether it was written is not known until it is read.
-                Err(LedgerError::Fault(fault)) => {
+                // Whether it was written is not known until it is read; and too little may be left because of the very
+                // same posting of somebody else.
+                Err(error @ (LedgerError::Fault(_) | LedgerError::Overdrawn)) => {
                     return match self.0.postings.load(&posting.key()).await {
                         Ok(Some(entry)) if entry.record.is_same(&posting) => Ok(entry.record),
-                        _ => Err(fault.into()),
+                        _ => Err(error),
                     };
                 }
                 Err(error) => return Err(error),

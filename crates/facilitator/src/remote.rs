@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use groat_core::payment::ReceiptOutcome;
 use groat_core::ports::{Facilitator, Mechanism, PaymentStatus, Supported};
-use groat_core::{Claim, Failure, Fault, Offer, Payment, PaymentId, Receipt, Refusal, Timestamp};
+use groat_core::{Claim, Failure, Fault, Offer, Payment, PaymentId, Reason, Receipt, Refusal, Timestamp};
 use groat_wire::facilitator::{SettleResponse, VerifyResponse, read_supported, write_request};
 use http::StatusCode;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -137,7 +137,9 @@ impl Facilitator for Remote {
     async fn verify(&self, payment: &Payment, offer: &Offer) -> Result<Claim, Failure> {
         let mechanism = self.mechanism(offer)?;
         let (key, valid_until) = mechanism.key(payment, offer)?;
-        let bytes = self.post("/verify", write_request(payment, offer), VERIFY_TIMEOUT).await?;
+        // What was paid by a transaction may be on its way into a block, and is waited for there.
+        let timeout = if mechanism.is_paid_before() { SETTLE_TIMEOUT } else { VERIFY_TIMEOUT };
+        let bytes = self.post("/verify", write_request(payment, offer), timeout).await?;
         match VerifyResponse::read(&bytes) {
             Ok(VerifyResponse::Valid { payer }) => Ok(Claim {
                 key,
@@ -151,6 +153,10 @@ impl Facilitator for Remote {
                 alone: false,
                 funds: None,
             }),
+            // Not known yet: whoever is refused pays again.
+            Ok(VerifyResponse::Refused(refusal)) if refusal.reason == Reason::SettlementPending => {
+                Err(Fault::Pending { transaction: refusal.transaction }.into())
+            }
             Ok(VerifyResponse::Refused(refusal)) => Err(refusal.into()),
             Err(error) => Err(Fault::garbled("facilitator", error).into()),
         }

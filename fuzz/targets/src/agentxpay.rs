@@ -39,8 +39,10 @@ pub fn target(data: &[u8]) {
 fn judged(payment: &Payment, headers: &HeaderMap, body: &[u8]) {
     let bytes = hash(headers).expect("what was read is a hash");
     let key = |payment: &Payment| ByHashEvm::offline().key(payment, &offer()).unwrap().0;
-    let count = 0u64.to_be_bytes();
-    let expected = PaymentKey::new(KeyKind::Transaction, &offer().network, &[&bytes, &count]);
+    // Hash, payee, no token, count.
+    let pay_to = hex::decode(&offer().pay_to[2..]).unwrap();
+    let parts: [&[u8]; 4] = [&bytes, &pay_to, &[0; 20], &0u64.to_be_bytes()];
+    let expected = PaymentKey::new(KeyKind::Transaction, &offer().network, &parts);
     assert_eq!(key(payment), expected);
     for digits in [hex::encode(&bytes), hex::encode_upper(&bytes)] {
         let mut headers = headers.clone();

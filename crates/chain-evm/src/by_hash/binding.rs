@@ -3,15 +3,14 @@
 //! The proof is an EIP-191 signature over the lines `x402-axp/1`, method, absolute URL, chain id, hash, and the SHA-256 of
 //! the body. The gate puts these lines into the payment itself, whatever the payer says.
 
-use alloy_primitives::{Address, B256, Bytes, U64, eip191_hash_message};
+use alloy_primitives::{Address, B256, Bytes, eip191_hash_message};
 use alloy_sol_types::{SolCall, sol};
 use groat_core::{Failure, Offer, Payment, Reason};
 use serde_json::Value;
 
-use crate::exact::abi::{ERC1271_MAGIC, Erc1271};
 use crate::exact::proof::EcdsaBytes;
 use crate::exact::recover;
-use crate::rpc::Call;
+use crate::wallet::{accepts, ask};
 use crate::{Chain, account};
 
 sol! {
@@ -42,8 +41,6 @@ impl Binding {
         }
     }
 }
-
-const GAS_MAX: u64 = 400_000;
 
 /// Whether a payment by `payer` may be shown by whoever shows it.
 pub(super) async fn check(
@@ -97,7 +94,7 @@ impl Signed {
         {
             return Ok(true);
         }
-        accepts(chain, account, self.digest, self.signature).await
+        Ok(accepts(chain, account, self.digest, self.signature).await?)
     }
 }
 
@@ -108,17 +105,4 @@ async fn owns(chain: &Chain, wallet: Address, signer: Address) -> Result<bool, F
     let agent = ask(chain, wallet, &AgentWallet::isAuthorizedAgentCall { agent: signer }).await?;
     let is_agent = agent.and_then(|data| AgentWallet::isAuthorizedAgentCall::abi_decode_returns(&data).ok());
     Ok(is_owner || is_agent == Some(true))
-}
-
-async fn accepts(chain: &Chain, wallet: Address, hash: B256, signature: Bytes) -> Result<bool, Failure> {
-    let answer = ask(chain, wallet, &Erc1271::isValidSignatureCall { hash, signature }).await?;
-    let mut yes = [0; 32];
-    yes[..4].copy_from_slice(&ERC1271_MAGIC);
-    Ok(answer.is_some_and(|data| data.as_ref() == yes))
-}
-
-async fn ask(chain: &Chain, to: Address, call: &impl SolCall) -> Result<Option<Bytes>, Failure> {
-    let call =
-        Call { from: None, to, input: call.abi_encode().into(), gas: Some(U64::from(GAS_MAX)), price: None };
-    Ok(chain.rpc().call(&call).await?.ok())
 }

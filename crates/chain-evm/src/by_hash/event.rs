@@ -38,19 +38,26 @@ pub(super) struct Envelope {
     pub(super) value: U256,
 }
 
+/// Whether a payment of this offer lies in the transaction itself and in no log.
+pub(super) fn needs_envelope(offer: &Offer) -> Result<bool, Reason> {
+    Ok(Service::of(offer)?.is_none() && offer.asset == NATIVE)
+}
+
 /// The payment with this number in a transaction that went through; `None` when it carries fewer.
 ///
-/// Numbers count all payments of the manager, or all transfers to the payee, whatever offer they are for: they are part of
-/// the replay key and must not depend on what somebody asks for.
+/// Numbers count all payments of the manager, or all transfers of the token to the payee, whatever price or service they
+/// are for: with payee and asset they are the replay key, and must depend on nothing else that somebody asks for.
 pub(super) fn made(
     offer: &Offer,
-    envelope: &Envelope,
+    envelope: Option<&Envelope>,
     logs: &[Log],
     count: u64,
 ) -> Result<Option<MadeLog>, Reason> {
     let pay_to = account::parse(&offer.pay_to).ok_or(Reason::InvalidRequirements)?;
     let index = usize::try_from(count).map_err(|_| Reason::InvalidPayload)?;
     let found = match (Service::of(offer)?, offer.asset.as_str()) {
+        // Else one event would be a payment in every token that somebody asks for.
+        (Some(_), asset) if asset != NATIVE => return Err(Reason::InvalidRequirements),
         (Some(service), _) => {
             let made = logs.iter().filter(|log| log.address == pay_to).filter_map(decode::<PaymentMade>);
             made.map(|made| {
@@ -61,8 +68,12 @@ pub(super) fn made(
             .nth(index)
         }
         (None, NATIVE) => {
-            let is_it = envelope.to == Some(pay_to) && index == 0;
-            is_it.then_some(MadeLog { payer: envelope.from, amount: envelope.value, misfit: None })
+            let envelope = envelope.filter(|envelope| envelope.to == Some(pay_to) && index == 0);
+            envelope.map(|Envelope { from, value, .. }| MadeLog {
+                payer: *from,
+                amount: *value,
+                misfit: None,
+            })
         }
         (None, token) => {
             let token = account::parse(token).ok_or(Reason::InvalidRequirements)?;
@@ -136,7 +147,7 @@ mod tests {
     }
 
     fn misfit(offer: &Offer, logs: &[Log], count: u64) -> Option<Option<Reason>> {
-        made(offer, &envelope(MANAGER, 10_000), logs, count).unwrap().map(|made| made.misfit)
+        made(offer, Some(&envelope(MANAGER, 10_000)), logs, count).unwrap().map(|made| made.misfit)
     }
 
     #[test]
@@ -157,7 +168,10 @@ mod tests {
         // A deposit that can be withdrawn carries value and no such event; and another contract can say anything.
         assert_eq!(misfit(&offer, &[], 0), None);
         assert_eq!(misfit(&offer, &[log(PROVIDER, &paid(1, PROVIDER, 100))], 0), None);
-        let mut cut = log(MANAGER, &paid(1, PROVIDER, 100));
+        let odd = Offer { asset: TOKEN.to_string(), ..offer.clone() };
+        let paid = [log(MANAGER, &paid(1, PROVIDER, 100))];
+        assert_eq!(made(&odd, None, &paid, 0), Err(Reason::InvalidRequirements));
+        let [mut cut] = paid;
         cut.data = Bytes::from_static(&[0; 31]);
         assert_eq!(misfit(&offer, &[cut], 0), None);
     }
@@ -177,8 +191,9 @@ mod tests {
     #[test]
     fn a_direct_payment_goes_to_the_payee_in_the_right_coin() {
         let coin = offer("native", PROVIDER, None);
-        let of =
-            |to, value, count| made(&coin, &envelope(to, value), &[], count).unwrap().map(|made| made.misfit);
+        let of = |to, value, count| {
+            made(&coin, Some(&envelope(to, value)), &[], count).unwrap().map(|made| made.misfit)
+        };
         assert_eq!(of(PROVIDER, 100, 0), Some(None));
         assert_eq!(of(PROVIDER, 99, 0), Some(Some(Reason::AmountMismatch)));
         assert_eq!((of(MANAGER, 100, 0), of(PROVIDER, 100, 1)), (None, None));
@@ -190,6 +205,6 @@ mod tests {
             log(TOKEN, &moved(PAYER, PROVIDER, 100)),
         ];
         assert_eq!((misfit(&token, &logs, 0), misfit(&token, &logs, 1)), (Some(None), None));
-        assert_eq!(made(&token, &envelope(PROVIDER, 100), &[], 0), Ok(None));
+        assert_eq!(made(&token, Some(&envelope(PROVIDER, 100)), &[], 0), Ok(None));
     }
 }

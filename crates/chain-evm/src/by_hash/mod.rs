@@ -4,8 +4,9 @@
 //! service: only this event counts, never whom the transaction called or what it carried, because a deposit that can be
 //! withdrawn again looks the same. Or directly to the payee, in the chain's own coin or a token.
 //!
-//! A transaction can carry several payments. They are told apart by counting, from 0, whatever offer they are for, so the
-//! replay key follows from the proof alone: chain, hash, count.
+//! A transaction can carry several payments. Those to one payee (or manager) in one asset are told apart by counting, from
+//! 0, whatever price or service they are for. With payee and asset the count names one log, so the replay key is chain,
+//! hash, payee, asset, count: whoever shows a hash knows nothing of logs, and the key is needed before anybody looks.
 
 mod access;
 mod ask;
@@ -175,7 +176,14 @@ impl Mechanism for ByHashEvm {
 
     fn key(&self, payment: &Payment, offer: &Offer) -> Result<(PaymentKey, Timestamp), Reason> {
         let Proof { hash, count } = Proof::read(&payment.proof)?;
-        let parts: [&[u8]; 2] = [hash.as_slice(), &count.to_be_bytes()];
+        let wrong = Reason::InvalidRequirements;
+        let pay_to = account::parse(&offer.pay_to).ok_or(wrong.clone())?;
+        let asset = match offer.asset.as_str() {
+            // Of no contract.
+            NATIVE => alloy_primitives::Address::ZERO,
+            token => account::parse(token).filter(|token| !token.is_zero()).ok_or(wrong)?,
+        };
+        let parts: [&[u8]; 4] = [hash.as_slice(), pay_to.as_slice(), asset.as_slice(), &count.to_be_bytes()];
         // A transaction can be mined at any time; how old it may be is seen when it is looked at.
         Ok((PaymentKey::new(KeyKind::Transaction, &offer.network, &parts), Timestamp(u64::MAX)))
     }

@@ -10,9 +10,9 @@ use groat_core::{Claim, Depth, Failure, Fault, Network, Offer, Payment, Reason, 
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::event::{Envelope, made};
+use super::event::{Envelope, made, needs_envelope};
 use super::{ByHashEvm, Proof, binding};
-use crate::rpc::TxReceipt;
+use crate::rpc::{Block, TxReceipt};
 use crate::{Chain, account};
 
 /// How long a transaction that the node knows is waited for.
@@ -40,21 +40,15 @@ impl Observer for ByHashEvm {
     async fn observe(&self, payment: &Payment, offer: &Offer, now: Timestamp) -> Result<Seen, Failure> {
         let proof = Proof::read(&payment.proof)?;
         let chain = self.chain(&offer.network)?;
-        let receipt = find(chain, proof.hash).await?;
+        let (receipt, block) = find(chain, proof.hash).await?;
         if !receipt.status.to::<bool>() {
             return Err(refused(Reason::TransactionFailed, proof.hash));
         }
-        let transaction: Option<Transaction> =
-            chain.rpc().ask("eth_getTransactionByHash", (proof.hash,)).await?;
-        let Some(Transaction { from, to, value }) = transaction else {
-            return Err(Fault::garbled("chain", "a transaction has a receipt and is not there").into());
+        let envelope = match needs_envelope(offer)? {
+            true => Some(envelope(chain, proof.hash).await?),
+            false => None,
         };
-        let block = chain.rpc().block(receipt.block_number.to()).await?;
-        let Some(block) = block.filter(|block| block.hash == receipt.block_hash) else {
-            // A reorganisation is under way.
-            return Err(Fault::Pending { transaction: Some(proof.hash.to_string()) }.into());
-        };
-        let made = made(offer, &Envelope { from, to, value }, &receipt.logs, proof.count)?;
+        let made = made(offer, envelope.as_ref(), &receipt.logs, proof.count)?;
         let made = made.ok_or_else(|| refused(Reason::TransferEventMismatch, proof.hash))?;
         if let Some(reason) = made.misfit {
             return Err(refused(reason, proof.hash));
@@ -92,6 +86,11 @@ impl Observer for ByHashEvm {
         let chain = self.chain(network).map_err(|_| Fault::unavailable("chain", "no node is set"))?;
         chain.depth(mined).await
     }
+
+    async fn has(&self, network: &Network, mined: &Mined) -> Result<Option<bool>, Fault> {
+        let chain = self.chain(network).map_err(|_| Fault::unavailable("chain", "no node is set"))?;
+        chain.has(mined).await
+    }
 }
 
 impl ByHashEvm {
@@ -100,23 +99,42 @@ impl ByHashEvm {
     }
 }
 
-/// The receipt, waited for. What is not in a block is pending, never refused.
-pub(crate) async fn find(chain: &Chain, hash: B256) -> Result<TxReceipt, Failure> {
+/// What a transaction says of itself.
+async fn envelope(chain: &Chain, hash: B256) -> Result<Envelope, Fault> {
+    let transaction: Option<Transaction> = chain.rpc().ask("eth_getTransactionByHash", (hash,)).await?;
+    let missing = || Fault::garbled("chain", "a transaction has a receipt and is not there");
+    let Transaction { from, to, value } = transaction.ok_or_else(missing)?;
+    Ok(Envelope { from, to, value })
+}
+
+/// The receipt and its block, waited for. What is not in a block of the chain is pending, never refused.
+pub(crate) async fn find(chain: &Chain, hash: B256) -> Result<(TxReceipt, Block), Failure> {
     let begun = Instant::now();
-    let mut is_known = false;
+    let (mut is_known, mut place) = (false, None);
     loop {
         let head = chain.newest();
         if let Some(receipt) = chain.rpc().receipt(hash).await? {
-            return Ok(receipt);
+            let block = chain.rpc().block(receipt.block_number.to()).await?;
+            if let Some(block) = block.filter(|block| block.hash == receipt.block_hash) {
+                return Ok((receipt, block));
+            }
+            // A reorganisation is under way, or two nodes have answered: the next look tells.
+            is_known = true;
         }
         if !is_known {
             let known: Option<serde_json::Value> =
                 chain.rpc().ask("eth_getTransactionByHash", (hash,)).await?;
             is_known = known.is_some();
         }
+        let pending = || Fault::Pending { transaction: Some(hash.to_string()) };
+        place = match (is_known, place) {
+            (true, _) => None,
+            (false, Some(place)) => Some(place),
+            (false, None) => Some(chain.stranger().ok_or_else(pending)?),
+        };
         let limit = if is_known { WAIT_MAX } else { WAIT_UNKNOWN };
         let Some(left) = limit.checked_sub(begun.elapsed()) else {
-            return Err(Fault::Pending { transaction: Some(hash.to_string()) }.into());
+            return Err(pending().into());
         };
         chain.wait_block(head, left.min(Duration::from_secs(1))).await;
     }

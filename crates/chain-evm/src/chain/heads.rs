@@ -84,6 +84,14 @@ struct Links {
     looked: Option<(Instant, u64)>,
 }
 
+impl Links {
+    /// The newest block and the one with this number, if somebody has looked a moment ago.
+    fn fresh(&self, number: u64) -> Option<(u64, Option<B256>)> {
+        let (at, head) = self.looked?;
+        (at.elapsed() < LINKS_FRESH).then(|| (head, self.hashes.get(&number).copied()))
+    }
+}
+
 impl Default for Heads {
     fn default() -> Self {
         let (polling, links) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
@@ -194,28 +202,42 @@ impl Chain {
         })
     }
 
+    /// Whether the chain has this block now. `None` while it has none of that number.
+    pub(crate) async fn has(&self, mined: &Mined) -> Result<Option<bool>, Fault> {
+        let hash = hash_of(mined)?;
+        Ok(self.rpc().block(mined.block).await?.map(|block| block.hash == hash))
+    }
+
     /// The newest block, if the chain below it has this one. One question a second, however many ask.
     async fn head_above(&self, mined: &Mined) -> Result<Option<u64>, Fault> {
-        let hash: B256 =
-            mined.block_hash.parse().map_err(|_| Fault::garbled("store", "a block has no hash"))?;
-        let (head, known) = {
-            let mut links = self.0.heads.links.lock().await;
-            let head = match links.looked {
-                Some((at, head)) if at.elapsed() < LINKS_FRESH => head,
-                _ => {
-                    let head = self.rpc().head().await?;
-                    self.link(&mut links.hashes, &head).await?;
-                    links.looked = Some((Instant::now(), head.number.to::<u64>()));
-                    head.number.to::<u64>()
-                }
-            };
-            (head, links.hashes.get(&mined.block).copied())
-        };
+        let hash = hash_of(mined)?;
+        let (head, known) = self.look_below(mined.block).await?;
         let there = match known {
             Some(hash) => Some(hash),
             None => self.rpc().block(mined.block).await?.map(|block| block.hash),
         };
         Ok((there == Some(hash)).then_some(head))
+    }
+
+    /// The newest block, and the one with this number below it, where that is remembered.
+    async fn look_below(&self, number: u64) -> Result<(u64, Option<B256>), Fault> {
+        if let Some(known) = self.0.heads.links.lock().await.fresh(number) {
+            return Ok(known);
+        }
+        // A gap takes many questions, and they must not be lost when whoever asks has no time for all of them.
+        let chain = self.clone();
+        let look = tokio::spawn(async move {
+            let mut links = chain.0.heads.links.lock().await;
+            if let Some(known) = links.fresh(number) {
+                return Ok(known);
+            }
+            let head = chain.rpc().head().await?;
+            chain.link(&mut links.hashes, &head).await?;
+            let head = head.number.to::<u64>();
+            links.looked = Some((Instant::now(), head));
+            Ok((head, links.hashes.get(&number).copied()))
+        });
+        look.await.map_err(|_| Fault::unavailable("chain", "a look at its blocks broke off"))?
     }
 
     /// Follows the parents of a new head down to what is known; everything below stands as it did.
@@ -235,7 +257,13 @@ impl Chain {
             if links.get(&(number - 1)) == Some(&parent) {
                 break;
             }
-            let Some(below) = self.rpc().block(number - 1).await? else { break };
+            let below = self.rpc().block(number - 1).await?;
+            let below = below.ok_or_else(|| {
+                Fault::unavailable(
+                    "chain",
+                    "the node does not have a block below its newest: it is asked again",
+                )
+            })?;
             (number, hash, parent) = (number - 1, below.hash, below.parent_hash);
         }
         links.append(&mut fresh);
@@ -260,4 +288,8 @@ impl Chain {
         *lock(&tag.told) = Some((Instant::now(), number));
         Ok(number)
     }
+}
+
+fn hash_of(mined: &Mined) -> Result<B256, Fault> {
+    mined.block_hash.parse().map_err(|_| Fault::garbled("store", "a block has no hash"))
 }

@@ -11,12 +11,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use alloy_primitives::{Address, U64, U256};
 use groat_core::{Fault, Network};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub(crate) use self::fold::{Facts, question};
 pub(crate) use self::gas::TransferGas;
 pub(crate) use self::logs::LogsBack;
 use crate::gas_key::GasKey;
 use crate::rpc::Rpc;
+
+/// So many transactions that nobody knows are waited for at once. Anybody can make one up.
+const STRANGERS_MAX: usize = 32;
 
 /// Whom to simulate before a payment is called good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -98,6 +102,7 @@ struct Inner {
     market: gas::Market,
     known: known::Known,
     sender: send::Sender,
+    strangers: Semaphore,
 }
 
 impl Chain {
@@ -114,6 +119,7 @@ impl Chain {
             market: gas::Market::default(),
             known: known::Known::default(),
             sender: send::Sender::default(),
+            strangers: Semaphore::new(STRANGERS_MAX),
         }))
     }
 
@@ -129,6 +135,11 @@ impl Chain {
     /// Its node.
     pub fn rpc(&self) -> &Rpc {
         &self.0.rpc
+    }
+
+    /// A place to wait for a transaction that the node has never heard of; `None` when all are taken.
+    pub(crate) fn stranger(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.strangers.try_acquire().ok()
     }
 
     pub(crate) fn options(&self) -> &ChainOptions {

@@ -1,24 +1,22 @@
 //! The facilitator's half: the proof is the payer's, and the contract's own event says that the request is paid.
 
 use alloy_primitives::{Address, keccak256};
-use alloy_sol_types::{SolCall, SolEvent, sol};
+use alloy_sol_types::{SolEvent, sol};
 use async_trait::async_trait;
 use groat_core::books::{Mined, Settled};
 use groat_core::ports::{Mechanism, Observer, Seen};
 use groat_core::{Claim, Depth, Failure, Fault, Network, Offer, Payment, Reason, Refusal, Timestamp};
 
 use super::mechanism::{PayProofEvm, Shown, find};
-use super::{Question, Signer, verify};
-use crate::exact::abi::{ERC1271_MAGIC, Erc1271};
-use crate::rpc::{Call, Log};
+use super::{Signer, verify};
+use crate::rpc::Log;
+use crate::wallet::accepts;
 use crate::{Chain, account, by_hash};
 
 sol! {
     #[derive(Debug)]
     event PaymentSettled(bytes32 indexed requestId, address buyer, address seller, uint256 amount, string currency, uint256 timestamp);
 }
-
-const GAS_MAX: u64 = 400_000;
 
 /// What this profile says of a payment that is not one.
 fn code(code: &str) -> Reason {
@@ -41,7 +39,7 @@ impl Observer for PayProofEvm {
         let contract = self.contract(&offer.network).ok_or(Reason::InvalidNetwork)?;
         let payer = signer(chain, &shown).await?;
         let hash = by_hash::parse_hash(shown.claim("tx")).ok_or(Reason::InvalidPayload)?;
-        let receipt = by_hash::find(chain, hash).await?;
+        let (receipt, _) = by_hash::find(chain, hash).await?;
         let refuse = |reason: &str| -> Failure {
             Refusal { transaction: Some(hash.to_string()), ..code(reason).into() }.into()
         };
@@ -78,6 +76,11 @@ impl Observer for PayProofEvm {
     async fn depth(&self, network: &Network, mined: &Mined) -> Result<Depth, Fault> {
         let chain = self.chain(network).ok_or_else(|| Fault::unavailable("chain", "no node is set"))?;
         chain.depth(mined).await
+    }
+
+    async fn has(&self, network: &Network, mined: &Mined) -> Result<Option<bool>, Fault> {
+        let chain = self.chain(network).ok_or_else(|| Fault::unavailable("chain", "no node is set"))?;
+        chain.has(mined).await
     }
 }
 
@@ -122,32 +125,20 @@ async fn signer(chain: &Chain, shown: &Shown) -> Result<Address, Failure> {
     }
     match verify(&shown.proof(chain.chain_id())) {
         Ok(Signer::Account(account)) => Ok(account),
-        Ok(Signer::AskChain(question)) => match accepts(chain, &question).await? {
-            true => Ok(question.account),
-            // Nobody deploys it for a proof.
-            false if question.deploy.is_some() => {
-                Err(bad("the contract in `iss` does not exist, or does not \
+        Ok(Signer::AskChain(question)) => {
+            match accepts(chain, question.account, question.digest, question.signature.clone()).await? {
+                true => Ok(question.account),
+                // Nobody deploys it for a proof.
+                false if question.deploy.is_some() => {
+                    Err(bad("the contract in `iss` does not exist, or does not \
                 accept the signature: a wallet that has paid is there already"
-                    .to_owned()))
+                        .to_owned()))
+                }
+                false => Err(bad("the contract in `iss` does not accept the signature".to_owned())),
             }
-            false => Err(bad("the contract in `iss` does not accept the signature".to_owned())),
-        },
+        }
         Err(error) => Err(bad(error.to_string())),
     }
-}
-
-async fn accepts(chain: &Chain, question: &Question) -> Result<bool, Failure> {
-    let call = Erc1271::isValidSignatureCall { hash: question.digest, signature: question.signature.clone() };
-    let call = Call {
-        from: None,
-        to: question.account,
-        input: call.abi_encode().into(),
-        gas: Some(alloy_primitives::U64::from(GAS_MAX)),
-        price: None,
-    };
-    let mut yes = [0; 32];
-    yes[..4].copy_from_slice(&ERC1271_MAGIC);
-    Ok(chain.rpc().call(&call).await?.is_ok_and(|data| data.as_ref() == yes))
 }
 
 #[cfg(test)]

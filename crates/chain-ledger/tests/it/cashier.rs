@@ -31,7 +31,7 @@ async fn t21_the_same_signed_debit_fifty_times_at_once_is_one_debit() {
     let store = funded(1_000_000).await;
     let hands = Hands::at(NOW);
     // Every call has an engine and a ledger of its own, as in fifty processes.
-    let tills: Vec<_> = (0..50).map(|_| till(&store, &hands)).collect();
+    let tills: Vec<_> = (0..50).map(|_| till_beside(&store, &hands)).collect();
     let offer = offer(&tills[0].0, 10_000);
     let payment = debit(&offer, 1, 9, NOW).await;
     let all = join_all(tills.iter().map(|(_, engine)| engine.settle(&payment, &offer))).await;
@@ -47,11 +47,48 @@ async fn t21_the_same_signed_debit_fifty_times_at_once_is_one_debit() {
     assert_eq!(reason(tills[0].1.verify(&payment, &offer).await), Reason::NonceAlreadyUsed);
 }
 
+/// Whoever comes second sees an account that is empty because of the very same debit.
+#[tokio::test]
+async fn t21_a_debit_of_all_there_is_at_once_is_taken_and_never_told_as_too_much() {
+    let store = funded(10_000).await;
+    let hands = Hands::at(NOW);
+    let tills: Vec<_> = (0..50).map(|_| till_beside(&store, &hands)).collect();
+    let offer = offer(&tills[0].0, 10_000);
+    let payment = debit(&offer, 1, 9, NOW).await;
+    // Some begin while others are nearly done.
+    let all = join_all(tills.iter().enumerate().map(|(late, (_, engine))| {
+        let (payment, offer) = (&payment, &offer);
+        async move {
+            for _ in 0..late {
+                tokio::task::yield_now().await;
+            }
+            engine.settle(payment, offer).await
+        }
+    }));
+    let all = all.await;
+    assert!(
+        all.iter().all(|receipt| receipt.as_ref().is_ok_and(|receipt| Some(receipt) == all[0].as_ref().ok())),
+        "{all:?}"
+    );
+    assert_eq!(balance(&store, PAYEE).await, units(10_000));
+}
+
+#[tokio::test]
+async fn m07_a_payee_in_small_letters_is_paid_on_the_account_that_it_can_spend() {
+    let store = funded(10_000).await;
+    let (scheme, engine) = till(&store, &Hands::at(NOW));
+    let offer = Offer { pay_to: PAYEE.to_lowercase(), ..offer(&scheme, 10_000) };
+    let payment = debit(&offer, 1, 9, NOW).await;
+    let receipt = engine.settle(&payment, &offer).await.unwrap();
+    assert_eq!(balance(&store, PAYEE).await, units(10_000));
+    assert_eq!(engine.settle(&payment, &offer).await, Ok(receipt));
+}
+
 #[tokio::test]
 async fn t21_fifty_different_debits_at_once_take_what_is_there_and_no_more() {
     let store = funded(100_000).await;
     let hands = Hands::at(NOW);
-    let tills: Vec<_> = (0..50).map(|_| till(&store, &hands)).collect();
+    let tills: Vec<_> = (0..50).map(|_| till_beside(&store, &hands)).collect();
     let offer = offer(&tills[0].0, 30_000);
     let payments = join_all((0..50).map(|nonce| debit(&offer, 1, nonce, NOW))).await;
     // All of them look good beforehand: it is the taking that decides.

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use async_trait::async_trait;
 use groat_buyer::LocalSigner;
 use groat_chain_ledger::{BalanceLedger, BalancePayer, Currency, Holder, Ledger};
+use groat_core::books::Book;
 use groat_core::key::KeyKind;
 use groat_core::offer::Ask;
 use groat_core::payment::DialectId;
-use groat_core::ports::{Clock, Mechanism, PayRequest, Payer, Signer};
-use groat_core::{Amount, Network, Offer, Payment, PaymentId, PaymentKey, Terms, Timestamp};
+use groat_core::ports::{Clock, Mechanism, PayRequest, Payer, Record, Signer, Store, Write};
+use groat_core::{Amount, Fault, Network, Offer, Payment, PaymentId, PaymentKey, Terms, Timestamp};
 use groat_facilitator::{Engine, EngineOptions};
 use groat_store::MemoryStore;
 
@@ -18,7 +20,42 @@ pub(crate) const AUDIENCE: &str = "https://api.example.com/token";
 pub(crate) const PAYEE: &str = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C";
 
 pub(crate) fn ledger_on(store: &MemoryStore) -> Ledger {
-    Ledger::new("main", vec![Currency::USD], Arc::new(store.clone())).unwrap()
+    ledger_over(Arc::new(store.clone()))
+}
+
+pub(crate) fn ledger_over(store: Arc<dyn Store>) -> Ledger {
+    Ledger::new("main", vec![Currency::USD], store).unwrap()
+}
+
+/// A store that lets others go first before each answer, as a database does: calls at once meet in it.
+pub(crate) struct Yielding(pub(crate) MemoryStore);
+
+#[async_trait]
+impl Store for Yielding {
+    async fn get(&self, book: Book, key: &str) -> Result<Option<Record>, Fault> {
+        tokio::task::yield_now().await;
+        let answer = self.0.get(book, key).await;
+        tokio::task::yield_now().await;
+        answer
+    }
+
+    async fn commit(&self, writes: Vec<Write>) -> Result<bool, Fault> {
+        tokio::task::yield_now().await;
+        let answer = self.0.commit(writes).await;
+        tokio::task::yield_now().await;
+        answer
+    }
+
+    async fn scan(
+        &self,
+        book: Book,
+        after: Option<&str>,
+        open_only: bool,
+        count_max: usize,
+    ) -> Result<Vec<Record>, Fault> {
+        tokio::task::yield_now().await;
+        self.0.scan(book, after, open_only, count_max).await
+    }
 }
 
 pub(crate) fn wallet(seed: u8) -> LocalSigner {
@@ -62,16 +99,19 @@ impl Hands {
 
 /// The scheme, and an engine that takes its payments.
 pub(crate) fn till(store: &MemoryStore, hands: &Hands) -> (BalanceLedger, Engine) {
-    let scheme = BalanceLedger::new(ledger_on(store), AUDIENCE);
+    till_over(Arc::new(store.clone()), hands)
+}
+
+/// The same in a process of its own beside others.
+pub(crate) fn till_beside(store: &MemoryStore, hands: &Hands) -> (BalanceLedger, Engine) {
+    till_over(Arc::new(Yielding(store.clone())), hands)
+}
+
+fn till_over(store: Arc<dyn Store>, hands: &Hands) -> (BalanceLedger, Engine) {
+    let scheme = BalanceLedger::new(ledger_over(Arc::clone(&store)), AUDIENCE);
     let cashier = Arc::new(scheme.clone());
-    let engine = Engine::taking(
-        vec![],
-        vec![],
-        vec![cashier],
-        Arc::new(store.clone()),
-        hands.clock(),
-        EngineOptions::default(),
-    );
+    let engine =
+        Engine::taking(vec![], vec![], vec![cashier], store, hands.clock(), EngineOptions::default());
     (scheme, engine)
 }
 

@@ -86,6 +86,7 @@ impl PaymentEvent {
         let transaction = match (&after.state, &before.state) {
             (SettlementState::Settled(settled), _) => Some(settled.transaction.clone()),
             (_, SettlementState::Submitted { transaction, .. }) => Some(transaction.clone()),
+            (_, SettlementState::Settled(settled)) => Some(settled.transaction.clone()),
             _ => None,
         };
         let reason = match &after.state {
@@ -128,7 +129,7 @@ impl PaymentEvent {
             pay_to: asked.seller.clone(),
             amount: asked.amount,
             transaction: Some(paid.transaction.clone()),
-            block: None,
+            block: (kind == EventKind::Settled).then_some(paid.block),
             reason: None,
             request: Some(asked.id.clone()),
         }

@@ -37,7 +37,7 @@ pub use pass_use::{PassUse, PassUseEvent};
 pub use posting::{Cause, Posting, PostingEvent, Side, StatementLine};
 pub use purchase::{Purchase, PurchaseEvent, PurchaseState, SignedPayment};
 pub use sale::{Answer, Deal, Owed, Sale, SaleEvent, SaleState};
-pub use settlement::{Settled, Settlement, SettlementEvent, SettlementState};
+pub use settlement::{Found, Settled, Settlement, SettlementEvent, SettlementState};
 pub use slot::{Attempt, Mined, Slot, SlotEvent, SlotState};
 
 use serde::Serialize;

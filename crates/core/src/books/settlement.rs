@@ -83,6 +83,19 @@ pub struct Settlement {
     pub state: SettlementState,
 }
 
+/// Where a payment was found that somebody else has made, and what shows it there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Where it lies.
+    pub settled: Settled,
+    /// Who pays there.
+    pub payer: String,
+    /// The proof that names this transaction.
+    pub payment: Payment,
+    /// The offer that it was found good for.
+    pub offer: Offer,
+}
+
 /// What can happen to a settlement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SettlementEvent {
@@ -105,8 +118,11 @@ pub enum SettlementEvent {
     /// The transaction was mined or can never be, nothing moved and the authorization is unused: it may be taken up
     /// again (invariant I5).
     Abandon,
-    /// The transaction that settled it is in another block after a reorganisation, and still settles it.
-    Move(Settled),
+    /// It was seen again: elsewhere, because its block is gone after a reorganisation, perhaps in another transaction; or for
+    /// a higher offer, because more has moved than anybody had asked for.
+    Move(Box<Found>),
+    /// The block that it was seen in is gone after a reorganisation, and it is in no other. It may come back.
+    Vanish,
     /// The block that decided it is no longer part of the chain: it goes on where it was submitted (invariant I7).
     Reorganise {
         /// The slot that carries it.
@@ -151,9 +167,9 @@ impl Aggregate for Settlement {
         use SettlementEvent as E;
         use SettlementState as S;
         match &event {
-            E::Confirm(_) => self.reverted = false,
-            E::Fail { .. } | E::Abandon => self.reverted = self.told,
-            E::Submit { .. } | E::Move(_) | E::Reorganise { .. } => {}
+            E::Confirm(_) | E::Move(_) => self.reverted = false,
+            E::Fail { .. } | E::Abandon | E::Vanish => self.reverted = self.told,
+            E::Submit { .. } | E::Reorganise { .. } => {}
         }
         self.state = match (self.state, event) {
             // From nowhere else: a second live nonce for one payment could move the money twice (invariant I1).
@@ -166,12 +182,32 @@ impl Aggregate for Settlement {
                 S::Failed { reason, transaction }
             }
             (S::Submitted { .. }, E::Abandon) => S::Released,
-            (S::Settled(before), E::Move(now)) if before.transaction == now.transaction => S::Settled(now),
+            (S::Settled(before), E::Vanish) if before.by_other => S::Released,
+            (before, E::Move(found)) if may_move(&before, self.told, &found.settled) => {
+                let Found { settled, payer, payment, offer } = *found;
+                self.payer = payer;
+                // What shows it and what it is good for belong together.
+                if offer.amount >= self.amount {
+                    (self.amount, self.payment, self.offer) = (offer.amount, payment, offer);
+                }
+                S::Settled(settled)
+            }
             (S::Settled(_) | S::Failed { .. }, E::Reorganise { slot, transaction }) => {
                 S::Submitted { slot, transaction }
             }
             _ => return None,
         };
         Some(self)
+    }
+}
+
+/// Only what we have not sent can come in a transaction that is not ours, and only what was seen once can be seen again.
+fn may_move(before: &SettlementState, told: bool, now: &Settled) -> bool {
+    match before {
+        SettlementState::Settled(before) => {
+            before.transaction == now.transaction || before.by_other && now.by_other
+        }
+        SettlementState::Released => told && now.by_other,
+        SettlementState::Submitted { .. } | SettlementState::Failed { .. } => false,
     }
 }

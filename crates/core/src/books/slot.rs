@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Aggregate, Book};
+use super::{Aggregate, Book, Paid, Settled};
 use crate::{Network, PaymentId, Timestamp};
 
 /// One signed transaction of ours. Written before it is sent.
@@ -26,6 +26,18 @@ pub struct Mined {
     pub block: u64,
     /// Hash of the block.
     pub block_hash: String,
+}
+
+impl From<&Settled> for Mined {
+    fn from(Settled { transaction, block, block_hash, .. }: &Settled) -> Self {
+        Self { transaction: transaction.clone(), block: *block, block_hash: block_hash.clone() }
+    }
+}
+
+impl From<&Paid> for Mined {
+    fn from(Paid { transaction, block, block_hash, .. }: &Paid) -> Self {
+        Self { transaction: transaction.clone(), block: *block, block_hash: block_hash.clone() }
+    }
 }
 
 /// Where a slot stands.

@@ -163,6 +163,21 @@ fn settled() -> Settled {
     Settled { transaction: "0xa".into(), block: 1, block_hash: "0xb".into(), by_other: false }
 }
 
+/// By somebody else.
+fn elsewhere(transaction: &str) -> Settled {
+    Settled { transaction: transaction.into(), by_other: true, ..settled() }
+}
+
+fn moved(transaction: &str) -> SettlementEvent {
+    let payment = Payment { proof: json!({ "tx": transaction }), ..payment() };
+    SettlementEvent::Move(Box::new(Found {
+        settled: elsewhere(transaction),
+        payer: "0x5".into(),
+        payment,
+        offer: offer(),
+    }))
+}
+
 fn receipt() -> Receipt {
     Receipt {
         outcome: ReceiptOutcome::Settled,
@@ -183,6 +198,9 @@ fn i1_i7_no_history_gives_one_settlement_two_live_nonces_or_takes_money_back_wit
         E::Fail { reason: Reason::Expired, transaction: None },
         E::Abandon,
         E::Reorganise { slot: "eip155:84532/0x9/1".into(), transaction: "0xa".into() },
+        E::Confirm(elsewhere("0xc")),
+        moved("0xd"),
+        E::Vanish,
     ];
     let mut seen = 0;
     walk(&settlement(), &events, 6, &mut |at: &Settlement, path| {
@@ -190,6 +208,13 @@ fn i1_i7_no_history_gives_one_settlement_two_live_nonces_or_takes_money_back_wit
         for (index, event) in events.iter().enumerate() {
             let Some(next) = at.clone().apply(event.clone(), Timestamp(9)) else { continue };
             match (&at.state, &next.state) {
+                // What somebody else has sent may come in another transaction; what we have sent, only in that one.
+                (SettlementState::Settled(before), SettlementState::Settled(_)) => {
+                    assert!(matches!(event, E::Move(_)) && before.by_other, "{path:?} {index}")
+                }
+                (SettlementState::Settled(before), SettlementState::Released) => {
+                    assert!(matches!(event, E::Vanish) && before.by_other, "{path:?} {index}")
+                }
                 (SettlementState::Failed { .. } | SettlementState::Settled(_), _) => {
                     assert!(matches!(event, E::Reorganise { .. }))
                 }
@@ -204,6 +229,28 @@ fn i1_i7_no_history_gives_one_settlement_two_live_nonces_or_takes_money_back_wit
 }
 
 #[test]
+fn i7_a_payment_that_lies_elsewhere_now_is_shown_by_what_names_it_there() {
+    let seen = settlement().apply(SettlementEvent::Confirm(elsewhere("0xc")), Timestamp(5)).unwrap();
+    let SettlementEvent::Move(found) = moved("0xd") else { unreachable!() };
+    let now = seen.clone().apply(moved("0xd"), Timestamp(6)).unwrap();
+    assert_eq!(now.state, SettlementState::Settled(found.settled));
+    assert_eq!((&now.payment, &now.payer), (&found.payment, &found.payer));
+    // As old as it was, and of the same worth.
+    assert_eq!((now.held_at, now.amount, now.told), (seen.held_at, seen.amount, true));
+    // For a higher price it is worth more, for a lower one not less.
+    let SettlementEvent::Move(found) = moved("0xc") else { unreachable!() };
+    let asked = |units| {
+        let offer = Offer { amount: Amount::from_units(units), ..offer() };
+        SettlementEvent::Move(Box::new(Found { offer, ..(*found).clone() }))
+    };
+    let dear = seen.clone().apply(asked(7), Timestamp(6)).unwrap();
+    assert_eq!((dear.amount, dear.offer.amount), (Amount::from_units(7), Amount::from_units(7)));
+    assert_eq!(dear.apply(asked(3), Timestamp(7)).unwrap().amount, Amount::from_units(7));
+    let ours = settlement().apply(SettlementEvent::Confirm(settled()), Timestamp(5)).unwrap();
+    assert_eq!(ours.apply(moved("0xd"), Timestamp(6)), None);
+}
+
+#[test]
 fn i7_whoever_was_told_that_it_is_settled_hears_every_change_of_that() {
     use SettlementEvent as E;
     let events = [
@@ -212,6 +259,9 @@ fn i7_whoever_was_told_that_it_is_settled_hears_every_change_of_that() {
         E::Fail { reason: Reason::Expired, transaction: None },
         E::Abandon,
         E::Reorganise { slot: "eip155:84532/0x9/1".into(), transaction: "0xa".into() },
+        E::Confirm(elsewhere("0xc")),
+        moved("0xd"),
+        E::Vanish,
     ];
     let mut reverted = 0;
     walk(&settlement(), &events, 7, &mut |at: &Settlement, path| {

@@ -26,6 +26,12 @@ pub trait Observer: Mechanism {
     /// [`Fault::Pending`], never a refusal: a payer who is refused pays again.
     async fn observe(&self, payment: &Payment, offer: &Offer, now: Timestamp) -> Result<Seen, Failure>;
 
-    /// How deep a block lies that a payment was seen in.
+    /// How deep a block lies that a payment was seen in. The answer may be a second old.
     async fn depth(&self, network: &Network, mined: &Mined) -> Result<Depth, Fault>;
+
+    /// Whether the chain has this block right now, whatever was known of it a moment ago. `None` while the chain is not as
+    /// long.
+    async fn has(&self, network: &Network, mined: &Mined) -> Result<Option<bool>, Fault> {
+        Ok(Some(self.depth(network, mined).await?.confirmations > 0))
+    }
 }

@@ -13,6 +13,7 @@ mod observed;
 mod queue;
 mod recent;
 mod resume;
+mod sought;
 mod taken;
 mod terms;
 mod watch;
@@ -38,7 +39,8 @@ use flights::{Flight, Flights, Landing};
 use news::Outbox;
 use queue::Queues;
 use recent::Recent;
-use terms::{ended, same_terms};
+use sought::Sought;
+use terms::{ended, fitting, same_terms};
 use watch::Watch;
 use watched::Watched;
 
@@ -93,6 +95,7 @@ struct Inner {
     flights: Flights,
     watched: Watched,
     recent: Recent,
+    sought: Sought,
     /// The book was found to lack what the chain knows: it was put back, or is new.
     is_restored: AtomicBool,
     has_started: AtomicBool,
@@ -143,6 +146,7 @@ impl Engine {
             flights: Flights::default(),
             watched: Watched::default(),
             recent: Recent::default(),
+            sought: Sought::default(),
             is_restored: AtomicBool::new(false),
             has_started: AtomicBool::new(false),
             clock,
@@ -158,6 +162,7 @@ impl Engine {
     /// and then; it returns how many payments wait for one.
     pub async fn recover(&self) -> Result<usize, Fault> {
         self.compare_nonces().await?;
+        self.look_after_seen().await?;
         let mut count = 0;
         let mut after: Option<String> = None;
         loop {
@@ -286,9 +291,7 @@ impl Engine {
     async fn examine(&self, payment: &Payment, offer: &Offer) -> Result<Verified, Failure> {
         let settler = self.settler(&offer.scheme, &offer.network)?;
         let claim = settler.verify(payment, offer, self.now()).await?;
-        let payer = claim.payer.clone();
-        let same = |one: &str, other: &str| settler.same_account(one, other);
-        Verified::compare(claim, offer, same).map_err(|reason| Failure::from(reason).by(&payer))
+        fitting(claim, offer, settler.as_ref())
     }
 
     async fn wait(
@@ -561,14 +564,13 @@ impl Facilitator for Engine {
 
     async fn status(&self, id: &PaymentId) -> Result<Option<PaymentStatus>, Fault> {
         let Some(entry) = self.0.journal.load(&id.to_string()).await? else { return Ok(None) };
-        let mut record = entry.record;
+        let (mut record, depth) = self.standing(entry).await;
         if let SettlementState::Submitted { slot, transaction } = &mut record.state
             && let Some(slot) = self.0.slots.load(slot).await?
             && let Some(last) = slot.record.attempts.last()
         {
             transaction.clone_from(&last.transaction);
         }
-        let depth = self.depth(&record).await;
         Ok(Some(PaymentStatus {
             depth,
             id: record.id,

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use groat_core::books::{Settlement, SettlementState};
 use groat_core::ports::{Cashier, Seen};
-use groat_core::{Claim, Failure, Network, Offer, Payment, Reason, Receipt, Verified};
+use groat_core::{Claim, Failure, Network, Offer, Payment, Reason, Receipt};
 use groat_failpoints::reach;
 
 use super::Engine;
-use super::terms::{ended, same_terms};
+use super::terms::{ended, fitting, same_terms};
 
 impl Engine {
     /// Who takes payments of this offer out of a book of ours.
@@ -39,8 +38,17 @@ impl Engine {
         if let Some(payer) = known {
             return Err(Failure::from(Reason::NonceAlreadyUsed).by(&payer));
         }
-        let claim = cashier.verify(payment, offer, self.now()).await?;
-        Ok(fitting(cashier, claim, offer)?.into_parts().0)
+        let claim = match cashier.verify(payment, offer, self.now()).await {
+            Err(Failure::Refused(refusal)) if refusal.reason == Reason::InsufficientBalance => {
+                let taken = cashier.taken(payment, offer).await?;
+                return Err(match taken {
+                    Some(seen) => Failure::from(Reason::NonceAlreadyUsed).by(&seen.claim.payer),
+                    None => refusal.into(),
+                });
+            }
+            claim => claim?,
+        };
+        Ok(fitting(claim, offer, cashier)?.into_parts().0)
     }
 
     /// Takes the payment, once. What was taken before a crash and not written down here is found where it was taken.
@@ -57,24 +65,17 @@ impl Engine {
             None => {
                 let seen = match cashier.taken(payment, offer).await? {
                     Some(seen) => seen,
-                    None => {
-                        let claim = cashier.verify(payment, offer, self.now()).await?;
-                        let payer = claim.payer.clone();
-                        let verified = fitting(cashier, claim, offer)?;
-                        let taken = cashier.take(&verified, self.now()).await;
-                        reach("KP21");
-                        taken.map_err(|failure| failure.by(&payer))?
-                    }
+                    None => match self.take_anew(cashier, payment, offer).await {
+                        // Perhaps because another call has taken this very payment since we asked.
+                        Err(Failure::Refused(refusal)) if refusal.reason == Reason::InsufficientBalance => {
+                            cashier.taken(payment, offer).await?.ok_or(refusal)?
+                        }
+                        taken => taken?,
+                    },
                 };
                 let Seen { claim, settled } = seen;
-                let state = SettlementState::Settled(settled);
-                let verified = fitting(cashier, claim, offer)?;
-                let record = Settlement { told: true, state, ..self.held(verified, payment) };
-                match self.0.journal.create(record.clone()).await? {
-                    Some(entry) => entry.record,
-                    // Another call was faster, and wrote the same.
-                    None => self.0.journal.load(&id).await?.map_or(record, |entry| entry.record),
-                }
+                let verified = fitting(claim, offer, cashier)?;
+                self.write_down(self.settled(verified, settled, payment)).await?.0
             }
         };
         if !same_terms(record.amount, &record.pay_to, offer, cashier) {
@@ -84,8 +85,18 @@ impl Engine {
     }
 }
 
-fn fitting(cashier: &dyn Cashier, claim: Claim, offer: &Offer) -> Result<Verified, Failure> {
-    let payer = claim.payer.clone();
-    let same = |one: &str, other: &str| cashier.same_account(one, other);
-    Verified::compare(claim, offer, same).map_err(|reason| Failure::from(reason).by(&payer))
+impl Engine {
+    async fn take_anew(
+        &self,
+        cashier: &dyn Cashier,
+        payment: &Payment,
+        offer: &Offer,
+    ) -> Result<Seen, Failure> {
+        let claim = cashier.verify(payment, offer, self.now()).await?;
+        let payer = claim.payer.clone();
+        let verified = fitting(claim, offer, cashier)?;
+        let taken = cashier.take(&verified, self.now()).await;
+        reach("KP21");
+        taken.map_err(|failure| failure.by(&payer))
+    }
 }

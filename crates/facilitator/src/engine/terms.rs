@@ -3,7 +3,7 @@
 use groat_core::books::{Settlement, SettlementState};
 use groat_core::payment::ReceiptOutcome;
 use groat_core::ports::Mechanism;
-use groat_core::{Amount, Failure, Offer, Receipt, Refusal};
+use groat_core::{Amount, Claim, Failure, Offer, Receipt, Refusal, Verified};
 
 /// The answer of a settlement that is over; `None` while it is not, or when it may be taken up again.
 pub(super) fn ended(record: &Settlement) -> Option<Result<Receipt, Failure>> {
@@ -32,4 +32,15 @@ pub(super) fn same_terms(
     mechanism: &(impl Mechanism + ?Sized),
 ) -> bool {
     amount == offer.amount && mechanism.same_account(pay_to, &offer.pay_to)
+}
+
+/// A claim that fits its offer; whoever has claimed something else is named.
+pub(super) fn fitting(
+    claim: Claim,
+    offer: &Offer,
+    mechanism: &(impl Mechanism + ?Sized),
+) -> Result<Verified, Failure> {
+    let payer = claim.payer.clone();
+    let same = |one: &str, other: &str| mechanism.same_account(one, other);
+    Verified::compare(claim, offer, same).map_err(|reason| Failure::from(reason).by(&payer))
 }

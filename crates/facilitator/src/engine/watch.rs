@@ -5,8 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use groat_core::books::{
-    Aggregate, Attempt, Mined, Settled, Settlement, SettlementEvent, SettlementState, Slot, SlotEvent,
-    SlotState,
+    Aggregate, Attempt, Mined, Settlement, SettlementEvent, SettlementState, Slot, SlotEvent, SlotState,
 };
 use groat_core::ports::{Look, Outcome, Place as NoncePlace, Replacement, Standing, Write};
 use groat_core::{Failure, Fault, PaymentId, Reason, Refusal};
@@ -92,7 +91,7 @@ impl Watch {
                     self.versions.push(version);
                 }
                 SettlementState::Settled(settled) if settled.by_other => {
-                    self.elsewhere.push((record.id, block_of(settled)));
+                    self.elsewhere.push((record.id, Mined::from(settled)));
                 }
                 _ => {}
             }
@@ -247,7 +246,7 @@ impl Watch {
             if let SettlementState::Settled(settled) = &entry.record.state
                 && settled.by_other
             {
-                self.elsewhere.push((entry.record.id, block_of(settled)));
+                self.elsewhere.push((entry.record.id, Mined::from(settled)));
             }
             match (ended(&entry.record), reverted) {
                 (Some(end), _) => self.engine.0.flights.end(&entry.record, end),
@@ -508,7 +507,7 @@ impl Watch {
         (slot, transaction): (String, String),
     ) -> Option<(Write, Settlement)> {
         let event = match &entry.record.state {
-            SettlementState::Settled(settled) if block_of(settled) == *gone => {
+            SettlementState::Settled(settled) if Mined::from(settled) == *gone => {
                 SettlementEvent::Reorganise { slot, transaction }
             }
             // It came to nothing in that block, and may come to something in another, whose clock may be behind.
@@ -566,14 +565,5 @@ impl Drop for Watch {
             let pending: Failure = Fault::Pending { transaction: None }.into();
             self.engine.0.flights.end(record, Err(pending));
         }
-    }
-}
-
-/// The block that settled a payment.
-pub(super) fn block_of(settled: &Settled) -> Mined {
-    Mined {
-        transaction: settled.transaction.clone(),
-        block: settled.block,
-        block_hash: settled.block_hash.clone(),
     }
 }

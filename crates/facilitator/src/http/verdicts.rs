@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use groat_core::books::SettlementState;
 use groat_core::payment::ReceiptOutcome;
-use groat_core::{Failure, Fault, Offer, Payment, PaymentId, Reason, Receipt};
+use groat_core::{Failure, Fault, Offer, Payment, PaymentId, Reason, Receipt, Refusal};
 use groat_wire::WireError;
 use groat_wire::facilitator::{
     Request, RequestError, SettleResponse, VerifyResponse, read_request, write_supported,
@@ -49,6 +49,11 @@ pub(super) async fn verify(
             json_body(StatusCode::OK, &VerifyResponse::Valid { payer: Some(claim.payer) }.write(version))
         }
         Err(Failure::Refused(refusal)) => {
+            json_body(StatusCode::OK, &VerifyResponse::Refused(refusal).write(version))
+        }
+        // In words of the protocol: a body that is no verdict looks like a facilitator that is broken.
+        Err(Failure::Fault(Fault::Pending { transaction })) => {
+            let refusal = Refusal { transaction, ..Reason::SettlementPending.into() };
             json_body(StatusCode::OK, &VerifyResponse::Refused(refusal).write(version))
         }
         Err(Failure::Fault(trouble)) => fault(&trouble),

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use groat_core::books::{Asked, AskedEvent, AskedState, Cursor, CursorEvent, Mined, Paid};
+use groat_core::books::{Asked, AskedEvent, AskedState, Cursor, CursorEvent, Mined};
 use groat_core::ports::{BlockMark, Standing};
 use groat_core::{Fault, Network, Timestamp};
 use groat_store::{Applied, Entry};
@@ -136,7 +136,7 @@ impl Requests {
     async fn take_back(&self, network: &Network) -> Result<(), Fault> {
         for entry in self.open(network).await? {
             let AskedState::Settled(paid) = &entry.record.state else { continue };
-            let event = match self.0.chain.standing(network, &block_of(paid)).await? {
+            let event = match self.0.chain.standing(network, &Mined::from(paid)).await? {
                 Standing::Standing => continue,
                 Standing::Final => AskedEvent::Finish,
                 Standing::Replaced => AskedEvent::Reorganise,
@@ -189,10 +189,6 @@ impl Requests {
             all.extend(page.into_iter().filter(|entry| entry.record.network == *network));
         }
     }
-}
-
-fn block_of(paid: &Paid) -> Mined {
-    Mined { transaction: paid.transaction.clone(), block: paid.block, block_hash: paid.block_hash.clone() }
 }
 
 fn written_by_other() -> Fault {

@@ -174,6 +174,24 @@ impl Office {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_was_made_before_it_was_shown_is_heard_once_like_any_other() {
+    use crate::agentxpay::{market::Market, seen};
+    let market = Market::new(Mining::Instant);
+    let mut world = World::new(Mining::Instant);
+    (world.chain, world.store, world.engine) = (market.chain.clone(), market.store.clone(), market.engine());
+    let (shop, office) = (Shop::default(), Office::open(&world).await);
+    let address = shop.clone().open().await;
+    let (id, _) = office.endpoint(format!("http://{address}/hook")).await;
+    let (payment, offer) = (seen::payment(market.pay(1, 1_000)), seen::offer(&market.service("1", 1_000)));
+    for _ in 0..2 {
+        world.engine.settle(&payment, &offer).await.unwrap();
+    }
+    let [(_, _, body)] = shop.until(1).await.try_into().unwrap();
+    assert_eq!((&body["type"], &body["data"]["tx"]), (&"payment.settled".into(), &payment.proof["hash"]));
+    office.until(&id, |all| states(all) == ["delivered"]).await;
+}
+
 fn states(deliveries: &[Value]) -> Vec<&str> {
     deliveries.iter().map(|delivery| delivery["state"].as_str().unwrap()).collect()
 }

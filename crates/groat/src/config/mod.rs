@@ -1,7 +1,5 @@
 //! `groat.toml`: one file for gate and facilitator. Every mistake is one sentence with file, line, what and how to mend.
 
-// With its path, because the fuzz targets read this file as a module of theirs.
-#[path = "config/balance.rs"]
 mod balance;
 mod permits;
 

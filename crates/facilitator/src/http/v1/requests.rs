@@ -110,11 +110,7 @@ async fn view(v1: &V1, asked: &Asked) -> Value {
         members.insert("blockNumber".to_owned(), json!(paid.block));
         members.insert("logIndex".to_owned(), json!(paid.index));
         members.insert("settledAt".to_owned(), json!(paid.at.0));
-        let mined = Mined {
-            transaction: paid.transaction.clone(),
-            block: paid.block,
-            block_hash: paid.block_hash.clone(),
-        };
+        let mined = Mined::from(paid);
         // Left out while the node cannot tell.
         if let Ok(depth) = v1.requests().chain().depth(&asked.network, &mined).await {
             members.insert("confirmations".to_owned(), json!(depth.confirmations));

@@ -143,11 +143,7 @@ async fn look(v1: &V1, order: &Order, payment: &Payment, consume: bool) -> Resul
     let (chain, engine) = (v1.requests().chain(), v1.requests().engine());
     let (verified, seen) = engine.see(chain.as_ref(), payment, &order.offer, engine.now()).await?;
     let Seen { claim, settled } = &seen;
-    let mined = Mined {
-        transaction: settled.transaction.clone(),
-        block: settled.block,
-        block_hash: settled.block_hash.clone(),
-    };
+    let mined = Mined::from(settled);
     let topic = order.request.topic();
     let events = chain.paid(&order.network, settled.block, settled.block, Some(&topic)).await?;
     let event = events.into_iter().find(|event| {

@@ -2,7 +2,10 @@
 
 mod binding;
 mod credits;
+mod elsewhere;
+mod looks;
 pub(crate) mod market;
 mod once;
 mod pending;
+pub(crate) mod seen;
 mod what_pays;

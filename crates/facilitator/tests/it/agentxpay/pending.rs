@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use alloy_primitives::TxKind;
 use groat_core::Confirmations;
 use groat_core::books::Book;
 use groat_devchain::Mining;
@@ -62,7 +63,9 @@ async fn a_hash_that_nobody_knows_is_503_and_leaves_nothing_in_the_books() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_does_not_answer_is_503_and_takes_nothing() {
     let market = Market::new(Mining::Instant);
-    let (shop, hash) = (market.shop(), market.pay(1, PRICE));
+    // Straight to the provider: what moved is in the transaction itself.
+    let shop = market.shop_of([("/forecast", market.direct("native", PRICE))]);
+    let hash = market.transact(&market.ada, TxKind::Call(market.provider.address), PRICE, vec![]);
     for method in ["eth_getTransactionReceipt", "eth_getTransactionByHash", "eth_getBlockByNumber"] {
         market.ask("dev_failNext", json!([method, 3, -32603]));
         let seen = shop.show("/forecast", hash).await;
@@ -102,5 +105,24 @@ async fn i7_a_payment_that_a_reorganisation_moves_is_served_when_it_lies_deep_en
     assert_eq!(market.runs(), 0);
     market.chain.mine(2);
     served(&shop, "/forecast", hash).await;
+    assert_eq!(market.runs(), 1);
+}
+
+/// Nobody settles again while one request waits: whoever looks how deep the payment lies has to find it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn i7_a_payment_that_moves_while_a_request_waits_is_served_by_that_request() {
+    let market = Market::new(Mining::Manual);
+    let hash = market.pay(1, PRICE);
+    let shop = market.shop_when(Confirmations::Blocks(3), [("/forecast", market.service("1", PRICE))]);
+    market.chain.mine(1);
+    let waiting = tokio::spawn({
+        let shop = shop.clone();
+        async move { shop.show("/forecast", hash).await }
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    market.chain.reorg(1, false);
+    market.chain.mine(4);
+    let seen = waiting.await.unwrap();
+    assert_eq!(seen.status, StatusCode::OK, "{seen:?}");
     assert_eq!(market.runs(), 1);
 }

@@ -61,6 +61,7 @@ async fn a_request_is_known_to_be_paid_without_anybody_showing_a_proof() {
         (&json!(buyer.address().to_checksum(None)), &json!(1))
     );
     assert_eq!(events(&shop).await, [(EventKind::Settled, Some("pay_1".to_owned()))]);
+    assert_eq!(shop.engine.events(0, 1).await.unwrap()[0].block, Some(shop.chain.block_number()));
     // Told once, whoever looks again.
     shop.restart().requests.look().await.unwrap();
     assert_eq!(events(&shop).await.len(), 1);

@@ -176,3 +176,24 @@ async fn a_payment_that_a_reorganisation_drops_before_it_lies_deep_enough_pays_n
     assert_eq!(shop.prove("/forecast", &token).await.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(bazaar.runs(), 0);
 }
+
+/// The payer sends again for more gas, or because a reorganisation has lost the first: the request is paid all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn i7_a_request_that_another_transaction_pays_after_a_reorganisation_opens() {
+    let bazaar = Bazaar::mining(Mining::Manual);
+    bazaar.chain.mine(1);
+    let mut setup = Setup { confirmations: Confirmations::Blocks(3), ..Setup::default() };
+    setup.limits.settle_timeout_s = 4;
+    let shop = bazaar.shop_with(setup);
+    let request = shop.asked("/forecast").await;
+    let first = bazaar.settle(&request);
+    bazaar.chain.mine(1);
+    let seen = shop.prove("/forecast", &bazaar.proof(&request, first)).await;
+    assert_eq!(seen.status, StatusCode::SERVICE_UNAVAILABLE);
+    bazaar.chain.reorg(1, true);
+    let second = bazaar.settle_as(&bazaar.ada, &request, bazaar.seller(), CENT, false);
+    assert_ne!(first, second);
+    bazaar.chain.mine(4);
+    shop.prove_until_known("/forecast", &bazaar.proof(&request, second)).await.is_served();
+    assert_eq!(bazaar.runs(), 1);
+}
