@@ -4,6 +4,7 @@ mod fold;
 mod gas;
 mod heads;
 mod known;
+mod nonces;
 mod send;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +14,7 @@ use groat_core::{Fault, Network};
 
 pub(crate) use self::fold::{Facts, question};
 pub(crate) use self::gas::TransferGas;
+pub(crate) use self::nonces::Given;
 use crate::gas_key::GasKey;
 use crate::rpc::Rpc;
 
@@ -95,6 +97,7 @@ struct Inner {
     fold: fold::Fold,
     market: gas::Market,
     known: known::Known,
+    nonces: nonces::Nonces,
     sender: send::Sender,
 }
 
@@ -111,6 +114,7 @@ impl Chain {
             fold: fold::Fold::default(),
             market: gas::Market::default(),
             known: known::Known::default(),
+            nonces: nonces::Nonces::default(),
             sender: send::Sender::default(),
         }))
     }
