@@ -11,6 +11,7 @@ mod kill;
 mod kills;
 mod operator;
 mod processes;
+mod resume;
 mod services;
 mod shared;
 mod upstream;
