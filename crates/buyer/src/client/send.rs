@@ -54,6 +54,12 @@ impl Client {
         let Some(signed) = entry.record.outstanding().cloned() else {
             return Err(BuyError::fault("the purchase journal lost a signed payment"));
         };
+        if self.is_unsent_and_late(&entry.record) {
+            self.give_up(entry, Reason::Expired).await?;
+            return Err(BuyError::fault(
+                "it was signed too late for its offer, and not sent: repeat the command",
+            ));
+        }
         let shown = self.proved(&request, &signed).await?;
         self.buyer.dialects.write_payment(&shown, request.headers_mut())?;
         let order = self.order(&signed)?;
@@ -121,6 +127,13 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// Whether it is a transaction that never left and would come too late. Sent, nobody could say what becomes of it.
+    fn is_unsent_and_late(&self, purchase: &Purchase) -> bool {
+        let PurchaseState::Signed(signed) = &purchase.state else { return false };
+        let is_transaction = self.payer(&signed.offer).is_some_and(|payer| payer.is_paid_before());
+        is_transaction && self.now() > signed.valid_until
     }
 
     /// The payment as it is shown, with a signature over this very request where the owner wants that. It is not written

@@ -3,7 +3,7 @@
 use groat_core::books::{Purchase, PurchaseEvent, PurchaseState};
 use groat_core::ports::Fate;
 use groat_core::{Reason, Timestamp};
-use groat_store::Entry;
+use groat_store::{Applied, Entry};
 
 use super::{BuyError, Client};
 
@@ -56,14 +56,19 @@ impl Client {
         }
     }
 
-    /// Closes a purchase that certainly paid nothing.
+    /// Closes a purchase that certainly paid nothing. Should another process have come further with it meanwhile, that is not
+    /// certain any more, and it stays as it is.
     pub(super) async fn give_up(&self, entry: Entry<Purchase>, reason: Reason) -> Result<(), BuyError> {
-        if let Some(signed) = entry.record.outstanding()
+        let signed = entry.record.outstanding().cloned();
+        let now = self.buyer.clock.now();
+        if let Applied::Stale = self.journal.apply(entry, PurchaseEvent::Refuse(reason), now).await? {
+            return Err(BuyError::busy());
+        }
+        if let Some(signed) = signed
             && let Some(payer) = self.payer(&signed.offer)
         {
             payer.discard(&signed.payment);
         }
-        self.note(entry, PurchaseEvent::Refuse(reason)).await?;
         Ok(())
     }
 }

@@ -21,6 +21,7 @@ struct Coins {
     fate: Mutex<Result<Fate, Fault>>,
     sent: AtomicU64,
     discarded: AtomicU64,
+    asked: AtomicU64,
     /// Who may sign.
     turns: Semaphore,
 }
@@ -28,13 +29,20 @@ struct Coins {
 impl Coins {
     fn new() -> Arc<Self> {
         let fate = Mutex::new(Ok(open()));
-        let (sent, discarded) = (AtomicU64::new(0), AtomicU64::new(0));
+        let [sent, discarded, asked] = [0; 3].map(AtomicU64::new);
         let turns = Semaphore::new(1);
-        Arc::new(Self { exact: ExactEvm::offline(), fate, sent, discarded, turns })
+        Arc::new(Self { exact: ExactEvm::offline(), fate, sent, discarded, asked, turns })
     }
 
     fn is(&self, fate: Result<Fate, Fault>) {
         *self.fate.lock().unwrap() = fate;
+    }
+
+    /// Returns when somebody wants a signature.
+    async fn is_asked(&self) {
+        while self.asked.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
     }
 
     fn sent(&self) -> u64 {
@@ -83,6 +91,7 @@ impl Mechanism for Coins {
 #[async_trait]
 impl Payer for Coins {
     async fn pay(&self, request: PayRequest<'_>, signer: &dyn Signer) -> Result<Payment, SignError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         let _turn = self.turns.acquire().await;
         self.exact.pay(request, signer).await
     }
@@ -214,13 +223,28 @@ async fn a_signature_that_must_not_leave_gives_back_what_it_took() {
     let waiting = client(&owner, &slow);
     let url = seller.url.clone();
     let waiting = tokio::spawn(async move { waiting.get(&url).await });
-    while client(&owner, &quick).purchases().await.unwrap().is_empty() {
-        tokio::task::yield_now().await;
-    }
+    slow.is_asked().await;
     // Another process takes the place of whoever does not get on.
     client(&owner, &quick).get(&seller.url).await.unwrap();
     drop(turn);
     let late = waiting.await.unwrap();
     assert!(matches!(late, Err(BuyError::Fault(_))), "{late:?}");
     assert_eq!((slow.discarded.load(Ordering::SeqCst), slow.sent(), seller.signed()), (1, 0, 1));
+}
+
+#[tokio::test]
+async fn a_transaction_that_was_signed_too_slowly_is_not_sent() {
+    let (seller, coins) = (Seller::start().await, Coins::new());
+    let owner = Owner::new();
+    let turn = coins.turns.acquire().await.unwrap();
+    let waiting = client(&owner, &coins);
+    let url = seller.url.clone();
+    let waiting = tokio::spawn(async move { waiting.get(&url).await });
+    coins.is_asked().await;
+    owner.later(61);
+    drop(turn);
+    let late = waiting.await.unwrap();
+    assert!(matches!(&late, Err(BuyError::Fault(text)) if text.contains("not sent")), "{late:?}");
+    assert_eq!((coins.sent(), coins.discarded.load(Ordering::SeqCst)), (0, 1));
+    assert!(client(&owner, &coins).resume().await.unwrap().is_empty());
 }
