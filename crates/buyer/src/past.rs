@@ -53,10 +53,16 @@ pub(crate) struct View {
     sums: Sums,
 }
 
+#[derive(Debug, Default, Clone, Copy)]
+struct Sum {
+    usd_micros: u64,
+    payments: u64,
+}
+
 #[derive(Debug, Default, Clone)]
 struct Sums {
-    /// Millionths of a dollar by UTC day and host name.
-    spent: BTreeMap<(u64, String), u64>,
+    /// By UTC day and host name.
+    spent: BTreeMap<(u64, String), Sum>,
     /// Who was paid last by a host on a network, and when.
     payees: BTreeMap<(String, Network, bool), (Timestamp, String)>,
 }
@@ -140,7 +146,8 @@ impl Sums {
         let name = host_name(&purchase.host).to_owned();
         let spent = self.spent.entry((purchase.planned_at.day(), name)).or_default();
         // What has no known value is never bought; should it be there, nothing more is.
-        *spent = spent.saturating_add(purchase.usd_micros.unwrap_or(u64::MAX));
+        spent.usd_micros = spent.usd_micros.saturating_add(purchase.usd_micros.unwrap_or(u64::MAX));
+        spent.payments = spent.payments.saturating_add(1);
         if matches!(purchase.state, PurchaseState::Planned | PurchaseState::Signed(_)) {
             return;
         }
@@ -156,23 +163,25 @@ impl View {
     /// Today's totals: everything that is not proved unpaid. A host is one host, whatever its port.
     pub(crate) fn spent(&self, host: &str) -> Spent {
         let mut spent = Spent::default();
-        for (name, micros) in self.today() {
-            spent.day_usd_micros = spent.day_usd_micros.saturating_add(micros);
+        for (name, sum) in self.sums_of_today() {
+            spent.day_usd_micros = spent.day_usd_micros.saturating_add(sum.usd_micros);
+            spent.day_payments = spent.day_payments.saturating_add(sum.payments);
             if name == host_name(host) {
-                spent.host_day_usd_micros = micros;
+                spent.host_day_usd_micros = sum.usd_micros;
             }
         }
         spent
     }
 
-    /// Today's totals by host.
+    /// Today's money by host.
     pub(crate) fn today(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.sums_of_today().map(|(name, sum)| (name, sum.usd_micros))
+    }
+
+    fn sums_of_today(&self) -> impl Iterator<Item = (&str, Sum)> {
         let day = self.now.day();
-        self.sums
-            .spent
-            .iter()
-            .filter(move |((of, _), _)| *of == day)
-            .map(|((_, name), n)| (name.as_str(), *n))
+        let today = self.sums.spent.iter().filter(move |((of, _), _)| *of == day);
+        today.map(|((_, name), sum)| (name.as_str(), *sum))
     }
 
     /// Who was paid last by this host (and port) on this network, after the pin was last taken away. In a chain's own coin

@@ -150,10 +150,11 @@ fn what_was_asked_for_with_a_key_is_asked_for_again_only_by_the_command_that_has
 #[test]
 fn a_resumption_refuses_what_it_would_not_heed() {
     let data = tempfile::tempdir().unwrap();
-    let unheeded: [&[&str]; 6] = [
+    let unheeded: [&[&str]; 7] = [
         &["-H", "x-api-key: k"],
         &["-X", "POST"],
         &["--max", "$1"],
+        &["--max-payments", "1"],
         &["--dialect", "x402-v1"],
         &["--plain-http"],
         &["http://127.0.0.1:1/"],

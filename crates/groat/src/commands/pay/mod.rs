@@ -32,7 +32,7 @@ pub(crate) struct Options {
     #[arg(required_unless_present = "resume", default_value = "")]
     url: String,
     /// Take up every payment that was signed and whose outcome is not known, and print the answers; signs nothing new
-    #[arg(long, conflicts_with_all = ["url", "data", "dry_run", "again", "output", "request", "headers", "max", "dialect", "plain_http"])]
+    #[arg(long, conflicts_with_all = ["url", "data", "dry_run", "again", "output", "request", "headers", "max", "max_payments", "dialect", "plain_http"])]
     resume: bool,
     /// Method [default: GET, or POST with -d]
     #[arg(short = 'X', long, value_name = "METHOD")]
@@ -55,6 +55,9 @@ pub(crate) struct Options {
     /// Most that may be paid for this, such as $0.05
     #[arg(long, value_name = "PRICE")]
     max: Option<String>,
+    /// Most payments on this day (UTC), whatever they cost
+    #[arg(long, value_name = "COUNT")]
+    max_payments: Option<u64>,
     /// Show what it would cost, and pay nothing
     #[arg(long)]
     dry_run: bool,
@@ -121,7 +124,12 @@ fn open_output(path: &Path) -> anyhow::Result<File> {
 }
 
 fn client(options: &Options, data: &DataDir) -> anyhow::Result<Client> {
-    let mut policy = Policy { mainnet: options.mainnet, plain_http: options.plain_http, ..Policy::default() };
+    let mut policy = Policy {
+        mainnet: options.mainnet,
+        plain_http: options.plain_http,
+        day_payments_max: options.max_payments,
+        ..Policy::default()
+    };
     if let Some(max) = &options.max {
         let units =
             Price::parse(max).and_then(|price| price.to_units(6)).with_context(|| "--max".to_owned())?;
