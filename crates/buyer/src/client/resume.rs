@@ -41,9 +41,9 @@ pub enum Ending {
 }
 
 impl Client {
-    /// Takes up every purchase that is open: sends the same payment again, and no other. Of what was asked for with a body or
-    /// with header fields, those are not kept, so it cannot be asked for again here; that is said, and the same command does
-    /// it. What can be taken no more is closed.
+    /// Takes up every purchase that is open: sends the same payment again, and no other. Bodies and header fields are not
+    /// kept, so what was asked for with them cannot be asked for again here; that is said, and the same command does it. What
+    /// can be taken no more is closed.
     pub async fn resume(&self) -> Result<Vec<Resumed>, BuyError> {
         let open = {
             let _turn = self.past.lock().await;
