@@ -1,6 +1,7 @@
 //! Transactions of a wallet's own: their nonces, and what became of them.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alloy_primitives::{Address, B256, U256, address, hex};
@@ -237,4 +238,53 @@ async fn an_authorization_that_ended_unused_is_dead_by_the_clock_of_the_chain() 
     }
     // Without a node nobody can say.
     assert_eq!(ExactEvm::offline().fate(&payment, &offer).await, Ok(Fate::Open { transaction: None }));
+}
+
+/// A node that answers everything with what a contract of a stranger says when it reverts.
+fn reverting(words: &'static str) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = Vec::new();
+            let asked: Value = loop {
+                let mut piece = [0; 4096];
+                let count = stream.read(&mut piece).unwrap();
+                request.extend_from_slice(&piece[..count]);
+                let text = String::from_utf8_lossy(&request).into_owned();
+                let body = text.split_once("\r\n\r\n").map(|(_, body)| serde_json::from_str(body));
+                match body {
+                    Some(Ok(asked)) => break asked,
+                    _ => assert!(count > 0, "{text}"),
+                }
+            };
+            let error = json!({ "code": 3, "message": format!("execution reverted: {words}") });
+            let body = json!({ "jsonrpc": "2.0", "id": asked["id"], "error": error }).to_string();
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+            write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn y06_what_a_contract_of_a_stranger_says_does_not_turn_the_terminal() {
+    let url = reverting("no\u{1b}[2J\u{202e}sey");
+    let rpc = Rpc::http(&url, std::time::Duration::from_secs(5)).unwrap();
+    let chain = Chain::new(84532, rpc, vec![], ChainOptions::default());
+    let purse = Purse { direct: true, managers: vec![(network(), BUYER)], ..Purse::default() };
+    let wallet = ByHashEvm::buying(vec![chain], purse);
+    let world = World::new();
+    // Of the estimate, and of the manager's registry.
+    let mut service = offer("transaction", NATIVE, json!({ "serviceId": "1" }));
+    service.pay_to = BUYER.to_string();
+    for offer in [coin(), service] {
+        match world.paid(&wallet, &offer, &world.key).await {
+            Err(SignError::Offer(text)) => {
+                assert!(text.contains("execution reverted: no [2J sey"), "{text:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
