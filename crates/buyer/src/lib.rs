@@ -19,7 +19,7 @@ mod signer;
 #[doc(hidden)]
 pub use client::fuzzing;
 pub use client::{
-    Approver, AskView, Bought, BuyError, BuyErrorKind, Buyer, Client, DenyAll, Options, PaidWith, Plan,
-    PlannedOffer, Resumed, SpentToday,
+    Approver, AskView, Bought, BuyError, BuyErrorKind, Buyer, Client, DenyAll, Ending, Options, PaidWith,
+    Plan, PlannedOffer, Resumed, SpentToday,
 };
 pub use signer::{KeyError, LocalSigner, is_published, keystore};

@@ -53,10 +53,16 @@ pub(crate) struct View {
     sums: Sums,
 }
 
+#[derive(Debug, Default, Clone, Copy)]
+struct Sum {
+    usd_micros: u64,
+    payments: u64,
+}
+
 #[derive(Debug, Default, Clone)]
 struct Sums {
-    /// Millionths of a dollar by UTC day, whether they came out of a balance, and host name.
-    spent: BTreeMap<(u64, bool, String), u64>,
+    /// By UTC day, whether they came out of a balance, and host name.
+    spent: BTreeMap<(u64, bool, String), Sum>,
     /// Who was paid last by a host on a network, and when.
     payees: BTreeMap<(String, Network, bool), (Timestamp, String)>,
 }
@@ -141,7 +147,8 @@ impl Sums {
         let place = (purchase.planned_at.day(), is_prepaid(&purchase.network), name);
         let spent = self.spent.entry(place).or_default();
         // What has no known value is never bought; should it be there, nothing more is.
-        *spent = spent.saturating_add(purchase.usd_micros.unwrap_or(u64::MAX));
+        spent.usd_micros = spent.usd_micros.saturating_add(purchase.usd_micros.unwrap_or(u64::MAX));
+        spent.payments = spent.payments.saturating_add(1);
         if matches!(purchase.state, PurchaseState::Planned | PurchaseState::Signed(_)) {
             return;
         }
@@ -158,23 +165,28 @@ impl View {
     /// what leaves balances are counted apart: a balance was paid for when it was topped up.
     pub(crate) fn spent(&self, host: &str, prepaid: bool) -> Spent {
         let mut spent = Spent::default();
-        for (name, micros) in self.today(prepaid) {
-            spent.day_usd_micros = spent.day_usd_micros.saturating_add(micros);
+        for (name, sum) in self.sums_of_today(prepaid) {
+            spent.day_usd_micros = spent.day_usd_micros.saturating_add(sum.usd_micros);
+            spent.day_payments = spent.day_payments.saturating_add(sum.payments);
             if name == host_name(host) {
-                spent.host_day_usd_micros = micros;
+                spent.host_day_usd_micros = sum.usd_micros;
             }
         }
         spent
     }
 
-    /// Today's totals by host, out of the wallet or out of balances.
+    /// Today's money by host, out of the wallet or out of balances.
     pub(crate) fn today(&self, prepaid: bool) -> impl Iterator<Item = (&str, u64)> {
+        self.sums_of_today(prepaid).map(|(name, sum)| (name, sum.usd_micros))
+    }
+
+    fn sums_of_today(&self, prepaid: bool) -> impl Iterator<Item = (&str, Sum)> {
         let day = self.now.day();
         self.sums
             .spent
             .iter()
             .filter(move |((of, of_balances, _), _)| (*of, *of_balances) == (day, prepaid))
-            .map(|((.., name), n)| (name.as_str(), *n))
+            .map(|((.., name), sum)| (name.as_str(), *sum))
     }
 
     /// Who was paid last by this host (and port) on this network, after the pin was last taken away. In a chain's own coin

@@ -7,6 +7,7 @@ use alloy_primitives::{Address, B256, Bytes, U64, U128, U256};
 use alloy_rpc_client::RpcClient;
 use alloy_transport::{IntoBoxTransport, TransportError};
 use groat_core::Fault;
+use groat_core::reason::printable;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -107,10 +108,15 @@ pub struct Price {
 /// What a call came to: the node answered, and either returned data or said that it reverts.
 pub(crate) type Called = Result<Bytes, String>;
 
+/// Most of a refusal's text that is kept.
+const MESSAGE_CHARS_MAX: usize = 300;
+
 impl Rpc {
-    /// A node over HTTP. No redirects are followed (threat row G08).
+    /// A node over HTTP. No redirects are followed (threat row G08). The error does not quote the URL: there may be a key in it.
     pub fn http(url: &str, timeout: Duration) -> Result<Self, String> {
-        let parsed: url::Url = url.parse().map_err(|_| format!("`{url}` is not a URL"))?;
+        let parsed: url::Url = url
+            .parse()
+            .map_err(|_| "what is given for a node is not a URL: write http://host:port".to_owned())?;
         // Whoever came first has chosen the TLS provider; any will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
@@ -146,7 +152,9 @@ impl Rpc {
         match answer {
             Ok(Ok(value)) => Ok(Ok(value)),
             Ok(Err(TransportError::ErrorResp(error))) => {
-                Ok(Err(RpcRefusal { code: error.code, message: error.message.to_string() }))
+                // A node repeats what contracts of strangers say (threat row Y06).
+                let message = printable(&error.message, MESSAGE_CHARS_MAX);
+                Ok(Err(RpcRefusal { code: error.code, message }))
             }
             Ok(Err(error)) => Err(Fault::unavailable("chain", without_url(&error))),
             Err(_) => Err(Fault::unavailable("chain", format!("{method}: no answer in {:?}", self.timeout))),

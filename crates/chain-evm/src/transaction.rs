@@ -5,6 +5,8 @@ use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U128, U256};
 use serde::{Deserialize, Serialize};
 
+use crate::exact;
+use crate::exact::proof::EcdsaBytes;
 use crate::gas_key::{GasKey, GasKeyError};
 use crate::rpc::Price;
 
@@ -61,6 +63,13 @@ pub(crate) fn read(raw: &[u8]) -> Option<TxEip1559> {
         TxEnvelope::Eip1559(signed) => Some(signed.strip_signature()),
         _ => None,
     }
+}
+
+/// Who signed these bytes, and with which nonce.
+pub(crate) fn sender(raw: &[u8]) -> Option<(Address, u64)> {
+    let TxEnvelope::Eip1559(signed) = TxEnvelope::decode_2718_exact(raw).ok()? else { return None };
+    let signature = EcdsaBytes(signed.signature().as_bytes());
+    Some((exact::recover(signed.signature_hash(), &signature)?, signed.tx().nonce))
 }
 
 /// The same for higher fees: at least an eighth more, which every node accepts as a replacement, and what gas costs now.

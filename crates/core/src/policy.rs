@@ -14,6 +14,8 @@ pub struct Policy {
     pub host_day_usd_micros_max: u64,
     /// Most for all hosts and UTC day.
     pub day_usd_micros_max: u64,
+    /// Most payments to all hosts on a UTC day, whatever they cost; none means as many as the money allows.
+    pub day_payments_max: Option<u64>,
     /// Whether real money may be spent.
     pub mainnet: bool,
     /// Networks allowed; empty means all that the other rules allow.
@@ -36,6 +38,7 @@ impl Default for Policy {
             payment_usd_micros_max: 100_000,
             host_day_usd_micros_max: 1_000_000,
             day_usd_micros_max: 5_000_000,
+            day_payments_max: None,
             mainnet: false,
             networks: Vec::new(),
             hosts: Vec::new(),
@@ -71,6 +74,8 @@ pub struct Spent {
     pub host_day_usd_micros: u64,
     /// Everywhere today.
     pub day_usd_micros: u64,
+    /// In so many payments.
+    pub day_payments: u64,
 }
 
 /// What the policy says.
@@ -127,6 +132,16 @@ pub enum Denial {
     Day {
         /// With this payment.
         total: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// As many payments as a day may have.
+    #[error(
+        "there were {count} payments today already, and the limit is {limit}: raise it with --max-payments"
+    )]
+    Payments {
+        /// Payments of today.
+        count: u64,
         /// The limit.
         limit: u64,
     },
@@ -191,6 +206,9 @@ impl Policy {
         if total > self.day_usd_micros_max {
             return Err(Denial::Day { total, limit: self.day_usd_micros_max });
         }
+        if let Some(limit) = self.day_payments_max.filter(|limit| spent.day_payments >= *limit) {
+            return Err(Denial::Payments { count: spent.day_payments, limit });
+        }
         match &ask.pay_to_before {
             Some(before) if *before != ask.pay_to => Err(Denial::PayeeChanged {
                 host: ask.host.clone(),
@@ -234,12 +252,26 @@ mod tests {
     #[test]
     fn y02_many_small_payments_end_at_the_daily_budgets() {
         let policy = Policy::default();
-        let spent = Spent { host_day_usd_micros: 950_000, day_usd_micros: 950_000 };
+        let spent = Spent { host_day_usd_micros: 950_000, day_usd_micros: 950_000, ..Spent::default() };
         assert!(matches!(denial(&policy, &ask(60_000), spent), Some(Denial::HostDay { .. })));
-        let spent = Spent { host_day_usd_micros: 0, day_usd_micros: 4_950_000 };
+        let spent = Spent { day_usd_micros: 4_950_000, ..Spent::default() };
         assert!(matches!(denial(&policy, &ask(60_000), spent), Some(Denial::Day { .. })));
-        let spent = Spent { host_day_usd_micros: u64::MAX, day_usd_micros: u64::MAX };
+        let spent = Spent { host_day_usd_micros: u64::MAX, day_usd_micros: u64::MAX, ..Spent::default() };
         assert!(denial(&policy, &ask(1), spent).is_some());
+    }
+
+    #[test]
+    fn r0_34_many_payments_end_at_their_number_whatever_they_cost() {
+        let policy = Policy { day_payments_max: Some(2), ..Policy::default() };
+        let after = |day_payments| denial(&policy, &ask(1), Spent { day_payments, ..Spent::default() });
+        assert_eq!(after(1), None);
+        assert_eq!(after(2), Some(Denial::Payments { count: 2, limit: 2 }));
+        assert_eq!(
+            denial(&Policy::default(), &ask(1), Spent { day_payments: 9_999, ..Spent::default() }),
+            None
+        );
+        let none = Policy { day_payments_max: Some(0), ..Policy::default() };
+        assert!(denial(&none, &ask(1), Spent::default()).is_some());
     }
 
     #[test]

@@ -29,10 +29,10 @@ pub(crate) fn mechanisms(contracts: &PayContracts) -> Vec<Arc<dyn Mechanism>> {
     ]
 }
 
-/// Every scheme, for buyers; those who send transactions send them to these chains.
+/// Every scheme, for buyers, who send transactions to these chains and look there for what became of payments.
 pub(crate) fn payers(evm: Vec<Chain>, purse: Purse, contracts: PayContracts) -> Vec<Arc<dyn Payer>> {
     vec![
-        Arc::new(ExactEvm::offline()),
+        Arc::new(ExactEvm::on(evm.clone())),
         Arc::new(ByHashEvm::buying(evm.clone(), purse)),
         Arc::new(PermitEvm::on(evm.clone())),
         Arc::new(PayProofEvm::knowing(contracts).on(evm)),

@@ -13,6 +13,7 @@ use groat_wire::Dialects;
 use reqwest::Response;
 
 use super::AskView;
+use super::send::Closing;
 
 /// A person, or somebody who speaks for one.
 #[async_trait]
@@ -104,6 +105,8 @@ pub struct Bought {
     pub response: Response,
     /// The payment, when there was one.
     pub payment: Option<PaidWith>,
+    /// A purchase that is open until the answer has arrived.
+    pub(super) closing: Option<Closing>,
 }
 
 /// A payment that was made.

@@ -2,7 +2,8 @@
 
 use groat_core::policy::Denial;
 use groat_core::ports::SignError;
-use groat_core::{Fault, PaymentId, Reason};
+use groat_core::reason::printable;
+use groat_core::{Fault, Network, PaymentId, Reason};
 use groat_wire::WireError;
 
 /// Why there is no answer that was paid for.
@@ -42,6 +43,19 @@ pub enum BuyError {
         /// Repeating earlier than in so many seconds is of no use.
         retry_after_s: u64,
     },
+    /// The transaction of an earlier payment for the same was sent, and its offer is over. It may get into a block all the
+    /// same, so no other is signed.
+    #[error(
+        "an earlier payment for this is a transaction that may still get into a block of {network} ({transaction}): repeat the same command later, with the node of {network}, and it will not pay twice; `--again` signs another, and both may be taken"
+    )]
+    MayLand {
+        /// The payment.
+        id: PaymentId,
+        /// Its transaction.
+        transaction: String,
+        /// On this chain.
+        network: Network,
+    },
     /// Something does not work.
     #[error("{0}")]
     Fault(String),
@@ -72,6 +86,9 @@ impl BuyErrorKind {
     }
 }
 
+/// Most that is shown of a text that others had a part in.
+const TEXT_CHARS_MAX: usize = 600;
+
 fn said(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(" ({message})") }
 }
@@ -93,7 +110,7 @@ impl BuyError {
             Self::Refused { .. } => BuyErrorKind::Refused,
             Self::Denied(_) | Self::NotApproved(_) => BuyErrorKind::Denied,
             Self::NoOffer(_) | Self::Fault(_) => BuyErrorKind::Fault,
-            Self::Pending { .. } => BuyErrorKind::Pending,
+            Self::Pending { .. } | Self::MayLand { .. } => BuyErrorKind::Pending,
         }
     }
 
@@ -120,16 +137,31 @@ impl From<Fault> for BuyError {
 
 impl From<WireError> for BuyError {
     fn from(error: WireError) -> Self {
-        Self::Fault(format!("the seller's answer cannot be read: {error}"))
+        Self::Fault(printable(&format!("the seller's answer cannot be read: {error}"), TEXT_CHARS_MAX))
     }
 }
 
 impl From<SignError> for BuyError {
     fn from(error: SignError) -> Self {
+        // What a request or a contract of a stranger says may be in it (threat row Y06).
         match error {
             SignError::Refused(_) => Self::NotApproved(error.to_string()),
-            SignError::Offer(what) => Self::NoOffer(what),
+            SignError::Offer(what) => Self::NoOffer(printable(&what, TEXT_CHARS_MAX)),
             SignError::Unavailable(_) => Self::Fault(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn y06_what_strangers_say_of_an_offer_does_not_turn_the_terminal() {
+        let error =
+            BuyError::from(SignError::Offer(format!("it says \u{1b}[2J\u{202e}{}", "x".repeat(9_999))));
+        let text = error.to_string();
+        assert!(!text.chars().any(|c| c.is_control() || c == '\u{202e}'), "{text:?}");
+        assert!(text.contains("it says  [2J") && text.len() < 1_000, "{text:?}");
     }
 }

@@ -12,6 +12,7 @@ mod passes;
 mod reserve;
 mod resume;
 mod send;
+mod standing;
 mod url;
 
 use std::sync::Arc;
@@ -27,12 +28,13 @@ use reqwest::{Method, Request};
 pub use buyer::{Approver, Bought, Buyer, DenyAll, Options, PaidWith, SpentToday};
 pub use choose::{AskView, Plan, PlannedOffer};
 pub use error::{BuyError, BuyErrorKind};
-pub use resume::Resumed;
+pub use resume::{Ending, Resumed};
 
 use crate::past::Past;
 use exchange::Answer;
 use flights::Flights;
 use reserve::Wish;
+use send::Wanted;
 
 /// A client that pays. Cheap to clone; clones share connections and budgets.
 #[derive(Clone)]
@@ -84,14 +86,32 @@ impl Client {
     /// When an earlier call for the same method, URL and body signed a payment and never learnt what became of it,
     /// that payment is sent, and no other. A call that runs at the same time in this process is another purchase.
     pub async fn execute(&self, request: Request) -> Result<Bought, BuyError> {
+        self.buy(request, Wanted::Head).await
+    }
+
+    /// The same for whoever must not lose the answer. It is here whole, and the purchase stays open until
+    /// [`received`](Self::received) is told of it: a crash before that costs a repetition of the call and no second payment.
+    pub async fn fetch(&self, request: Request) -> Result<Bought, BuyError> {
+        self.buy(request, Wanted::Whole).await
+    }
+
+    /// The answer of [`fetch`](Self::fetch) or [`resume`](Self::resume) has arrived where it belongs: the same request is
+    /// another purchase from now on.
+    pub async fn received(&self, bought: &mut Bought) {
+        if let Some(closing) = bought.closing.take() {
+            self.note_bought(closing.entry, closing.receipt).await;
+        }
+    }
+
+    async fn buy(&self, request: Request, wanted: Wanted) -> Result<Bought, BuyError> {
         let request = payable(request)?;
         // A payment that may be under way goes first: the seller knows it, or takes it now (threat rows Y13, Y22).
         let asked = logical(&request)?;
         if let Some(ticket) = self.lost(&asked).await? {
-            return self.send(request, ticket).await;
+            return self.send(request, ticket, wanted).await;
         }
         let (request, dialect, challenge) = match self.ask(request).await? {
-            Answer::Free(response) => return Ok(Bought { response, payment: None }),
+            Answer::Free(response) => return Ok(Bought { response, payment: None, closing: None }),
             Answer::Challenge { request, dialect, challenge } => (*request, dialect, challenge),
         };
         // The wish is for what was really asked for: after a redirect that is another URL.
@@ -104,7 +124,7 @@ impl Client {
             challenge: &challenge,
         };
         let ticket = self.reserve_and_sign(wish).await?;
-        self.send(request, ticket).await
+        self.send(request, ticket, wanted).await
     }
 
     /// What a request would cost and what the policy says of each way to pay. Nothing is signed.

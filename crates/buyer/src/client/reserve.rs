@@ -4,7 +4,7 @@ use groat_core::books::{Purchase, PurchaseEvent, PurchaseState, SignedPayment};
 use groat_core::payment::DialectId;
 use groat_core::policy::Decision;
 use groat_core::ports::{PayRequest, Payer};
-use groat_core::{Challenge, Network, Offer, Reason, Timestamp};
+use groat_core::{Challenge, Network, Offer, Payment, Reason, Timestamp};
 use groat_failpoints::reach;
 use groat_store::{Applied, Entry};
 use http::HeaderMap;
@@ -12,6 +12,7 @@ use reqwest::Request;
 
 use super::choose::PlannedOffer;
 use super::flights::Flight;
+use super::standing::{Standing, dead_in_s, may_land};
 use super::url::{host, same_origin};
 use super::{AskView, BuyError, Client};
 use crate::past::{self, LATE_S, Past, View};
@@ -45,9 +46,6 @@ enum Reserved {
     /// A person has to say.
     Ask(Box<AskView>),
 }
-
-/// How long after its end a payment may still turn out to be on the chain.
-const MARGIN_S: u64 = 60;
 
 impl Client {
     /// A payment that an earlier call signed for the same request, and that may be under way.
@@ -87,7 +85,6 @@ impl Client {
         open: Vec<Entry<Purchase>>,
         fingerprint: &str,
     ) -> Result<Option<Ticket>, BuyError> {
-        let now = self.buyer.clock.now();
         for entry in open.into_iter().filter(|entry| past::logical(&entry.record.request) == fingerprint) {
             let Some(flight) = self.flights.begin(&entry.record.request) else { continue };
             // What was planned and never signed cannot have left; its place is given back.
@@ -95,8 +92,14 @@ impl Client {
                 PurchaseState::Planned => self.release(entry).await?,
                 _ => Some(entry),
             };
-            if let Some(entry) = entry.filter(|entry| is_live(&entry.record, now)) {
-                return Ok(Some(Ticket { entry, resent: true, _flight: flight }));
+            let Some(entry) = entry else { continue };
+            match self.standing(&entry.record).await {
+                Standing::Live => return Ok(Some(Ticket { entry, resent: true, _flight: flight })),
+                Standing::MayLand { transaction } => {
+                    return Err(may_land(&entry.record, transaction).unwrap_or_else(BuyError::busy));
+                }
+                Standing::Dead(reason) => self.give_up(entry, reason).await?,
+                Standing::Over => {}
             }
         }
         Ok(None)
@@ -104,15 +107,22 @@ impl Client {
 
     /// A payment for the same wish that a redirect led to another address. It cannot be sent here, and no other is
     /// signed: else whoever leads elsewhere each time would be paid each time (threat row Y12).
-    fn elsewhere(&self, open: &[Entry<Purchase>], wish: Wish<'_>, now: Timestamp) -> Option<BuyError> {
-        open.iter().map(|entry| &entry.record).find_map(|purchase| {
+    async fn elsewhere(&self, open: &[Entry<Purchase>], wish: Wish<'_>, now: Timestamp) -> Option<BuyError> {
+        for purchase in open.iter().map(|entry| &entry.record) {
             let key = purchase.request.as_str();
             let is_it = past::asked(key) == wish.asked && past::logical(key) != wish.fingerprint;
-            let signed = purchase.outstanding().filter(|_| is_it && is_live(purchase, now))?;
-            let _flight = self.flights.begin(key)?;
-            let retry_after_s = dead_in_s(signed.valid_until, now);
-            Some(BuyError::Pending { id: signed.id, transaction: None, retry_after_s })
-        })
+            let Some(signed) = purchase.outstanding().filter(|_| is_it) else { continue };
+            let Some(_flight) = self.flights.begin(key) else { continue };
+            match self.standing(purchase).await {
+                Standing::Live => {
+                    let retry_after_s = dead_in_s(signed.valid_until, now);
+                    return Some(BuyError::Pending { id: signed.id, transaction: None, retry_after_s });
+                }
+                Standing::MayLand { transaction } => return may_land(purchase, transaction),
+                Standing::Over | Standing::Dead(_) => {}
+            }
+        }
+        None
     }
 
     /// One turn: nobody in this process decides meanwhile. Other processes are looked for afterwards.
@@ -128,7 +138,7 @@ impl Client {
         }
         if !self.buyer.options.again {
             let open = std::mem::take(&mut view.open);
-            let elsewhere = self.elsewhere(&open, wish, view.now);
+            let elsewhere = self.elsewhere(&open, wish, view.now).await;
             if let Some(ticket) = self.find_lost(open, wish.fingerprint).await? {
                 return Ok(Reserved::Lost(ticket));
             }
@@ -195,7 +205,7 @@ impl Client {
                 PurchaseState::Planned => {
                     other.request < mine.request || self.release(entry).await?.is_some()
                 }
-                _ => is_live(other, view.now),
+                _ => matches!(self.standing(other).await, Standing::Live | Standing::MayLand { .. }),
             };
             if yields {
                 return Err(BuyError::busy());
@@ -209,13 +219,19 @@ impl Client {
         match self.signed(wish, &entry.record, &planned.offer).await {
             Ok(signed) => {
                 let now = self.buyer.clock.now();
-                match self.journal.apply(entry, PurchaseEvent::Sign(Box::new(signed)), now).await? {
+                let sign = PurchaseEvent::Sign(Box::new(signed.clone()));
+                match self.journal.apply(entry, sign, now).await? {
                     Applied::Done(entry) => {
                         reach("KP17");
                         Ok(Ticket { entry, resent, _flight })
                     }
                     // Somebody gave our place away because we took so long: the signature must not leave.
-                    Applied::Stale | Applied::Impossible(_) => Err(BuyError::busy()),
+                    Applied::Stale | Applied::Impossible(_) => {
+                        if let Some(payer) = self.payer(&planned.offer) {
+                            payer.discard(&signed.payment);
+                        }
+                        Err(BuyError::busy())
+                    }
                 }
             }
             Err(error) => {
@@ -237,13 +253,34 @@ impl Client {
         let window_s_max = self.buyer.policy.window_s_max;
         let pay = PayRequest { dialect: wish.dialect, offer, now, window_s_max, nonce: random()? };
         let payment = payer.pay(pay, self.buyer.signer.as_ref()).await?;
+        let signed = self.sendable(wish, payer.as_ref(), payment.clone(), offer, now);
+        match &signed {
+            Ok(signed) => {
+                let (amount, network) = (&offer.amount, &offer.network);
+                tracing::info!(payment = %signed.id, host = purchase.host, %amount, %network, "signed");
+            }
+            Err(_) => payer.discard(&payment),
+        }
+        signed
+    }
+
+    /// What was made, with all that the journal has to know of it, if it can be sent.
+    fn sendable(
+        &self,
+        wish: Wish<'_>,
+        payer: &dyn Payer,
+        payment: Payment,
+        offer: &Offer,
+        now: Timestamp,
+    ) -> Result<SignedPayment, BuyError> {
+        let window_s_max = self.buyer.policy.window_s_max;
         let payment = self.buyer.dialects.accept(payment, wish.challenge, offer);
         let (key, valid_until) = payer
             .key(&payment, offer)
             .map_err(|reason| BuyError::fault(format!("the payment came out wrong: {reason}")))?;
-        // A transaction can be mined at any time; a seller takes it for so long.
+        // A transaction can be mined at any time; a seller takes it for so long, and it is not sent later.
         let valid_until = match payer.is_paid_before() {
-            true => now.plus(offer.timeout_s),
+            true => valid_until.min(now.plus(offer.timeout_s)),
             false => valid_until,
         };
         if !payer.is_paid_before() && valid_until > self.buyer.clock.now().plus(window_s_max) {
@@ -257,7 +294,6 @@ impl Client {
             Some(_) => Some(self.order_at(wish)?),
             None => None,
         };
-        tracing::info!(payment = %key.id(), host = purchase.host, amount = %offer.amount, network = %offer.network, "signed");
         Ok(SignedPayment { id: key.id(), payment, offer: offer.clone(), valid_until, order_at })
     }
 
@@ -270,7 +306,7 @@ impl Client {
     }
 
     /// Gives back what was planned and never signed; if it was signed meanwhile, that.
-    async fn release(&self, entry: Entry<Purchase>) -> Result<Option<Entry<Purchase>>, BuyError> {
+    pub(super) async fn release(&self, entry: Entry<Purchase>) -> Result<Option<Entry<Purchase>>, BuyError> {
         let key = entry.record.request.clone();
         let refuse = PurchaseEvent::Refuse(Reason::Released);
         match self.journal.apply(entry, refuse, self.buyer.clock.now()).await? {
@@ -327,6 +363,7 @@ fn purchase(
     Purchase {
         request: past::key(planned_at, wish.fingerprint, wish.asked, &nonce),
         title: format!("{} {}", wish.request.method(), wish.request.url()),
+        has_fields: !wish.request.headers().is_empty(),
         host: host(wish.request.url()),
         network: offer.network.clone(),
         asset: offer.asset.clone(),
@@ -337,16 +374,6 @@ fn purchase(
         planned_at,
         state: PurchaseState::Planned,
     }
-}
-
-/// Whether its payment may still be taken, or be on its way.
-fn is_live(purchase: &Purchase, now: Timestamp) -> bool {
-    purchase.outstanding().is_some_and(|signed| signed.valid_until.plus(MARGIN_S) > now)
-}
-
-/// In so many seconds a payment is certainly dead.
-pub(super) fn dead_in_s(valid_until: Timestamp, now: Timestamp) -> u64 {
-    valid_until.plus(MARGIN_S).since(now)
 }
 
 fn random() -> Result<[u8; 32], BuyError> {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use groat_core::books::{Purchase, PurchaseEvent, SignedPayment};
+use groat_core::books::{Purchase, PurchaseEvent, PurchaseState, SignedPayment};
+use groat_core::ports::Fate;
+use groat_core::reason::printable;
 use groat_core::{Failure, Fault, Payment, Reason, Receipt, Timestamp};
 use groat_failpoints::reach;
 use groat_store::{Applied, Entry};
@@ -10,27 +12,61 @@ use groat_wire::Asked;
 use groat_wire::token::Given;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
-use reqwest::Request;
+use reqwest::{Request, Response};
 use tokio::time::Instant;
 
+use super::flights::Flight;
 use super::judge::Verdict;
-use super::reserve::{Ticket, dead_in_s};
+use super::reserve::Ticket;
+use super::standing::{dead_in_s, may_land};
 use super::{Bought, BuyError, Client, PaidWith};
 
 /// How long a seller of tokens may take; one of them never answers what it cannot read.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How much of an answer is waited for before the purchase is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Its head; the body may be a stream.
+    Head,
+    /// All of it, and that it has arrived.
+    Whole,
+}
+
+/// A purchase that has its answer and is open until that has arrived.
+#[derive(Debug)]
+pub(super) struct Closing {
+    pub(super) entry: Entry<Purchase>,
+    pub(super) receipt: Option<Receipt>,
+    /// Nobody in this process takes it for a lost one meanwhile.
+    _flight: Flight,
+}
+
 impl Client {
     /// Sends the signed payment, again and again while the outcome is unknown and patience lasts.
-    pub(super) async fn send(&self, mut request: Request, ticket: Ticket) -> Result<Bought, BuyError> {
+    pub(super) async fn send(
+        &self,
+        mut request: Request,
+        ticket: Ticket,
+        wanted: Wanted,
+    ) -> Result<Bought, BuyError> {
         let Ticket { entry, resent, _flight } = ticket;
         let Some(signed) = entry.record.outstanding().cloned() else {
             return Err(BuyError::fault("the purchase journal lost a signed payment"));
         };
+        if self.is_unsent_and_late(&entry.record) {
+            self.give_up(entry, Reason::Expired).await?;
+            return Err(BuyError::fault(
+                "it was signed too late for its offer, and not sent: repeat the command",
+            ));
+        }
         let shown = self.proved(&request, &signed).await?;
         self.buyer.dialects.write_payment(&shown, request.headers_mut())?;
         let order = self.order(&signed)?;
         let entry = self.note(entry, PurchaseEvent::Send).await?;
+        if matches!(entry.record.state, PurchaseState::Refused { .. } | PurchaseState::Lapsed { .. }) {
+            return Err(BuyError::fault("another process has given this payment up: repeat the command"));
+        }
         let (entry, own) = self.publish(entry, &signed).await?;
         let deadline = Instant::now() + self.buyer.options.patience;
         let mut resends = 0;
@@ -39,27 +75,41 @@ impl Client {
             let limit = if order.is_some() { ORDER_TIMEOUT } else { self.buyer.options.timeout };
             let answer = self.exchange_within(copy, limit).await;
             reach("KP18");
-            match self.judge(answer).await {
+            let verdict = match (self.judge(answer).await, wanted, &order) {
+                (verdict, Wanted::Whole, None) => self.whole(verdict).await,
+                (verdict, ..) => verdict,
+            };
+            match verdict {
                 Verdict::Bought(receipt, mut response) => {
                     let receipt = receipt.or(own);
+                    let mut closing = None;
                     if order.is_some() {
                         let given = self.given(&signed, *response).await?;
                         self.keep_given(&mut request, &given).await;
                         reach("KP19");
                         self.note_bought(entry, receipt.clone()).await;
                         reach("KP20");
-                        *response = self.with_given(request, &signed).await?;
+                        *response = self.with_given(request, &signed, wanted).await?;
                     } else {
-                        self.note_bought(entry, receipt.clone()).await;
                         self.keep_pass(&request, &response).await;
+                        match wanted {
+                            Wanted::Head => self.note_bought(entry, receipt.clone()).await,
+                            Wanted::Whole => {
+                                closing = Some(Closing { entry, receipt: receipt.clone(), _flight });
+                            }
+                        }
                     }
                     let dialect = signed.payment.dialect.clone();
                     let payment = PaidWith { id: signed.id, offer: signed.offer, receipt, dialect, resent };
-                    return Ok(Bought { response: *response, payment: Some(payment) });
+                    return Ok(Bought { response: *response, payment: Some(payment), closing });
                 }
                 Verdict::Refused { reason, status, message } => {
                     tracing::warn!(payment = %signed.id, status, "refused");
                     let retry_after_s = dead_in_s(signed.valid_until, self.now());
+                    if retry_after_s == 0 {
+                        // Nobody can take it any more, so it needs to be shown no more.
+                        self.note(entry, PurchaseEvent::Lapse).await?;
+                    }
                     return Err(BuyError::Refused { reason, id: signed.id, status, message, retry_after_s });
                 }
                 Verdict::Unknown { transaction, again_after } => {
@@ -77,6 +127,13 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// Whether it is a transaction that never left and would come too late. Sent, nobody could say what becomes of it.
+    fn is_unsent_and_late(&self, purchase: &Purchase) -> bool {
+        let PurchaseState::Signed(signed) = &purchase.state else { return false };
+        let is_transaction = self.payer(&signed.offer).is_some_and(|payer| payer.is_paid_before());
+        is_transaction && self.now() > signed.valid_until
     }
 
     /// The payment as it is shown, with a signature over this very request where the owner wants that. It is not written
@@ -100,19 +157,31 @@ impl Client {
     }
 
     /// Makes the payment happen, where that is the payer's part. It is written down, so whatever breaks here is taken up by
-    /// the next call, with the same transaction.
+    /// the next call, with the same transaction. Once its offer is over it is only looked for.
     async fn publish(
         &self,
         entry: Entry<Purchase>,
         signed: &SignedPayment,
     ) -> Result<(Entry<Purchase>, Option<Receipt>), BuyError> {
         let Some(payer) = self.payer(&signed.offer) else { return Ok((entry, None)) };
-        match payer.publish(&signed.payment).await {
+        let is_late = payer.is_paid_before() && self.now() > signed.valid_until;
+        let published = match is_late {
+            false => payer.publish(&signed.payment).await,
+            true => match payer.fate(&signed.payment, &signed.offer).await {
+                Ok(Fate::Paid(own)) => Ok(own),
+                Ok(Fate::Dead(reason)) => Err(reason.into()),
+                Ok(Fate::Open { transaction }) => {
+                    return Err(may_land(&entry.record, transaction).unwrap_or_else(BuyError::busy));
+                }
+                Err(fault) => Err(fault.into()),
+            },
+        };
+        match published {
             Ok(own) => Ok((entry, own)),
             Err(Failure::Refused(refusal)) => {
                 let reason = refusal.reason.clone();
                 self.note(entry, PurchaseEvent::Refuse(reason.clone())).await?;
-                let message = "the transaction was mined and moved nothing".to_owned();
+                let message = "the transaction moved nothing, and never will".to_owned();
                 Err(BuyError::Refused { reason, id: signed.id, status: 402, message, retry_after_s: 0 })
             }
             Err(Failure::Fault(fault)) => {
@@ -122,6 +191,20 @@ impl Client {
                     transaction: None,
                     retry_after_s: fault.retry_after_s(),
                 })
+            }
+        }
+    }
+
+    /// The verdict on an answer with its body. Where that breaks off, the seller is asked for the same again.
+    async fn whole(&self, verdict: Verdict) -> Verdict {
+        let Verdict::Bought(receipt, response) = verdict else { return verdict };
+        match complete(*response).await {
+            Ok(response) => Verdict::Bought(receipt, Box::new(response)),
+            Err(error) => {
+                tracing::warn!(error = %error.without_url(), "the answer broke off");
+                let transaction = receipt.and_then(|receipt| receipt.transaction);
+                let transaction = transaction.map(|text| printable(&text, 100));
+                Verdict::Unknown { transaction, again_after: Some(self.buyer.options.resend_after) }
             }
         }
     }
@@ -138,7 +221,7 @@ impl Client {
     }
 
     /// The token of an answer. What cannot be read may have cost money all the same: the order is sent again later.
-    async fn given(&self, signed: &SignedPayment, response: reqwest::Response) -> Result<Given, BuyError> {
+    async fn given(&self, signed: &SignedPayment, response: Response) -> Result<Given, BuyError> {
         let pending = || BuyError::Pending { id: signed.id, transaction: None, retry_after_s: 1 };
         let (_, body) = self.read(response).await.map_err(|_| pending())?;
         let given = self.buyer.dialects.read_given(&signed.payment.dialect, &body);
@@ -151,16 +234,20 @@ impl Client {
         &self,
         request: Request,
         signed: &SignedPayment,
-    ) -> Result<reqwest::Response, BuyError> {
-        let copy = request.try_clone().ok_or_else(BuyError::stream)?;
-        let answer = self.exchange(request).await;
-        let response = answer.map_err(|_| {
+        wanted: Wanted,
+    ) -> Result<Response, BuyError> {
+        let lost = || {
             BuyError::fault(
                 "paid, and the answer did not come: repeat the command, the token that was bought is kept",
             )
-        })?;
+        };
+        let copy = request.try_clone().ok_or_else(BuyError::stream)?;
+        let response = self.exchange(request).await.map_err(|_| lost())?;
         if response.status() != StatusCode::PAYMENT_REQUIRED {
-            return Ok(response);
+            return match wanted {
+                Wanted::Head => Ok(response),
+                Wanted::Whole => complete(response).await.map_err(|_| lost()),
+            };
         }
         self.forget_pass(&copy).await;
         let status = response.status().as_u16();
@@ -171,7 +258,11 @@ impl Client {
 
     /// Writes an event down before it happens. Without the journal nothing goes on; that another process has come
     /// further with the same payment is fine.
-    async fn note(&self, entry: Entry<Purchase>, event: PurchaseEvent) -> Result<Entry<Purchase>, Fault> {
+    pub(super) async fn note(
+        &self,
+        entry: Entry<Purchase>,
+        event: PurchaseEvent,
+    ) -> Result<Entry<Purchase>, Fault> {
         let key = entry.record.request.clone();
         let mut entry = entry;
         loop {
@@ -187,7 +278,7 @@ impl Client {
 
     /// The answer is here and must not be lost because the journal is: then the purchase stays open, and the next
     /// call for the same sends the same payment.
-    async fn note_bought(&self, entry: Entry<Purchase>, receipt: Option<Receipt>) {
+    pub(super) async fn note_bought(&self, entry: Entry<Purchase>, receipt: Option<Receipt>) {
         if let Err(fault) = self.note(entry, PurchaseEvent::Buy(receipt)).await {
             tracing::error!(%fault, "a purchase was not written down");
         }
@@ -196,4 +287,14 @@ impl Client {
     fn now(&self) -> Timestamp {
         self.buyer.clock.now()
     }
+}
+
+/// An answer with its body in memory.
+async fn complete(mut response: Response) -> Result<Response, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        body.extend_from_slice(&chunk);
+    }
+    let (parts, _) = http::Response::from(response).into_parts();
+    Ok(http::Response::from_parts(parts, body).into())
 }

@@ -18,6 +18,7 @@ fn purchase(planned_at: Timestamp, n: u64) -> Purchase {
         pay_to: format!("payee{}", n % 5),
         amount: Amount::from_units(1),
         usd_micros: Some(1 + n % 7),
+        has_fields: false,
         allowed_by: String::new(),
         planned_at,
         state: PurchaseState::Planned,

@@ -21,6 +21,21 @@ async fn a_price_above_the_limit_is_denied_and_nothing_is_signed() {
 }
 
 #[tokio::test]
+async fn r0_34_a_day_has_so_many_payments_and_the_next_day_as_many_again() {
+    let seller = Seller::start().await;
+    let owner = Owner { policy: Policy { day_payments_max: Some(2), ..Policy::default() }, ..Owner::new() };
+    for day in 1..=2 {
+        for path in ["?a", "?b"] {
+            owner.client().get(&format!("{}{path}", seller.url)).await.unwrap();
+        }
+        let denied = denials(owner.client().get(&seller.url).await.unwrap_err());
+        assert_eq!(denied, [Denial::Payments { count: 2, limit: 2 }]);
+        assert_eq!(seller.signed(), 2 * day);
+        owner.later(86_400);
+    }
+}
+
+#[tokio::test]
 async fn y07_a_token_of_unknown_value_is_never_paid_with() {
     let seller = Seller::start().await;
     let mut strange = offer("$0.01");

@@ -19,10 +19,10 @@ use groat_store::{MemoryStore, SqliteStore};
 use crate::kit::{Act, Counting, Owner, Seller, denials};
 
 /// A store whose process dies when a purchase shall get into a certain state: before that is written, or after.
-struct Dying {
-    inner: MemoryStore,
-    state: &'static str,
-    written: bool,
+pub(crate) struct Dying {
+    pub(crate) inner: MemoryStore,
+    pub(crate) state: &'static str,
+    pub(crate) written: bool,
 }
 
 #[async_trait]
@@ -114,8 +114,8 @@ async fn y13_a_call_that_is_dropped_at_any_moment_is_found_by_the_next() {
     }
 }
 
-/// A way to the seller that carries the first payment there and loses the answer.
-fn broken_way(seller: &Seller) -> String {
+/// A way to the seller that carries the first payment there and loses the end of the answer, so many bytes.
+fn broken_way(seller: &Seller, lost_bytes: usize) -> String {
     let target = seller.url.trim_start_matches("http://").trim_end_matches("/thing").to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/thing", listener.local_addr().unwrap());
@@ -132,9 +132,8 @@ fn broken_way(seller: &Seller) -> String {
             let mut answer = Vec::new();
             onward.read_to_end(&mut answer).unwrap();
             let is_paid = text.to_lowercase().contains("payment-signature:");
-            if !is_paid || lost {
-                let _ = stream.write_all(&answer);
-            }
+            let kept = if !is_paid || lost { answer.len() } else { answer.len().saturating_sub(lost_bytes) };
+            let _ = stream.write_all(&answer[..kept]);
             lost |= is_paid;
             let _ = stream.shutdown(Shutdown::Both);
         }
@@ -146,9 +145,24 @@ fn broken_way(seller: &Seller) -> String {
 async fn y13_when_the_connection_breaks_the_same_bytes_go_again() {
     let (seller, signer) = (Seller::start().await, Counting::new());
     let client = Owner { signer: signer.clone(), ..Owner::new() }.client();
-    let bought = client.get(&broken_way(&seller)).await.unwrap();
+    let bought = client.get(&broken_way(&seller, usize::MAX)).await.unwrap();
     assert!(bought.payment.unwrap().receipt.unwrap().is_settled());
     assert_eq!((signer.count(), seller.payments().len(), seller.signed()), (1, 2, 1));
+}
+
+#[tokio::test]
+async fn y13_when_the_body_breaks_off_the_same_bytes_go_again_for_whoever_wants_all_of_it() {
+    let (seller, signer) = (Seller::start().await, Counting::new());
+    let client = Owner { signer: signer.clone(), ..Owner::new() }.client();
+    let request = || reqwest::Request::new(reqwest::Method::GET, broken_way(&seller, 4).parse().unwrap());
+    let mut bought = client.fetch(request()).await.unwrap();
+    client.received(&mut bought).await;
+    assert_eq!(bought.response.text().await.unwrap(), "the thing");
+    assert_eq!((signer.count(), seller.payments().len(), seller.signed()), (1, 2, 1));
+    assert_eq!(client.purchases().await.unwrap()[0].outstanding(), None);
+    // Whoever wants the head first has to see to the rest.
+    let bought = client.execute(request()).await.unwrap();
+    assert!(bought.response.bytes().await.is_err());
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ mod once;
 mod orders;
 mod passes;
 mod redirects;
+mod resume;
 mod secrets;
 mod stumble;
+mod transactions;
 mod tricks;

@@ -13,6 +13,7 @@ mod ask;
 mod binding;
 mod discovery;
 mod event;
+mod fate;
 mod history;
 mod observe;
 mod payer;
@@ -30,10 +31,11 @@ use crate::{Chain, account, assets};
 pub use ask::{ServiceAsk, is_service, service_terms};
 pub use discovery::{Listed, Wanted, discover};
 pub use event::{MadeLog, PAYMENT_MADE};
+pub(crate) use fate::{discard, fate};
 pub use history::{Contracts, EventKind, PaidEvent, SUBSCRIPTION_PAID, history, history_of};
 pub(crate) use observe::find;
 pub use payer::Purse;
-pub(crate) use payer::{Nonces, Own, publish};
+pub(crate) use payer::{Own, publish, sign};
 pub use registry::ServiceTrouble;
 
 /// The scheme.
@@ -50,7 +52,6 @@ const COUNT_MAX: u64 = 64;
 pub struct ByHashEvm {
     chains: Vec<Chain>,
     purse: Purse,
-    nonces: Nonces,
     remembered: access::Remembered,
 }
 

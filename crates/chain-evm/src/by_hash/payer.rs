@@ -3,23 +3,21 @@
 //! Whom a 402 names is not believed: a service is paid through a payment manager that the buyer knows, at the price that
 //! its registry says. The signed bytes lie in the payment, for the journal; sellers are shown only the hash.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, Signature, U64, U256, eip191_hash_message};
 use alloy_sol_types::{SolCall, sol};
 use async_trait::async_trait;
 use groat_core::payment::ReceiptOutcome;
-use groat_core::ports::{PayRequest, Payer, SignError, Signer, TypedIntent};
+use groat_core::ports::{Fate, PayRequest, Payer, SignError, Signer, TypedIntent};
 use groat_core::{Failure, Fault, Network, Offer, Payment, Reason, Receipt, Refusal};
 use serde_json::json;
-use tokio::sync::Mutex;
 use tokio::time::{Duration, Instant};
 
 use super::registry::{self, Mute, PaymentManager};
-use super::{ByHashEvm, NATIVE, Proof};
+use super::{ByHashEvm, NATIVE, Proof, discard, fate};
+use crate::chain::Given;
+use crate::rpc::TxReceipt;
 use crate::{Chain, account, transaction};
 
 sol! {
@@ -39,10 +37,6 @@ pub struct Purse {
     pub direct: bool,
 }
 
-/// Account nonces that were given out here: two payments must not get one.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Nonces(Arc<Mutex<HashMap<(Network, Address), u64>>>);
-
 /// How long a transaction is waited for when it was sent.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -59,7 +53,8 @@ impl Payer for ByHashEvm {
             .ok_or_else(|| unpayable("the signer is not an EVM account".to_owned()))?;
         let Planned { to, value, input, sentence } = self.planned(chain, offer).await?;
         let own = Own { chain, from, to, value, input, gas: None, sentence };
-        let (hash, raw) = self.nonces.sign(own, signer).await?;
+        let (hash, raw, nonce) = sign(own, signer).await?;
+        nonce.keep();
         Ok(Payment {
             dialect: request.dialect.clone(),
             scheme: offer.scheme.clone(),
@@ -102,6 +97,16 @@ impl Payer for ByHashEvm {
         let chain = chain.ok_or_else(|| Fault::unavailable("chain", "no node is set for this payment"))?;
         publish(chain, payment).await
     }
+
+    async fn fate(&self, payment: &Payment, _offer: &Offer) -> Result<Fate, Fault> {
+        let chain = self.chains.iter().find(|chain| *chain.network() == payment.network);
+        let chain = chain.ok_or_else(|| Fault::unavailable("chain", "no node is set for this payment"))?;
+        fate(chain, payment).await
+    }
+
+    fn discard(&self, payment: &Payment) {
+        discard(&self.chains, payment);
+    }
 }
 
 /// A transaction that a buyer is about to make.
@@ -117,33 +122,29 @@ pub(crate) struct Own<'c> {
     pub(crate) sentence: String,
 }
 
-impl Nonces {
-    /// Signs a transaction with the next nonce of its account. Returns its hash and its bytes; nothing is sent.
-    pub(crate) async fn sign(&self, own: Own<'_>, signer: &dyn Signer) -> Result<(B256, Bytes), SignError> {
-        let Own { chain, from, to, value, input, gas, sentence } = own;
-        let unavailable = |fault: Fault| SignError::Unavailable(fault.to_string());
-        let gas = match gas {
-            Some(gas) => gas,
-            None => estimate(chain, from, to, value, &input).await?,
-        };
-        let fees = chain.fees().await.map_err(unavailable)?;
-        // From here to the signature nobody else gets a nonce.
-        let mut nonces = self.0.lock().await;
-        let given = nonces.entry((chain.network().clone(), from)).or_default();
-        let pending: U64 =
-            chain.rpc().ask("eth_getTransactionCount", (from, "pending")).await.map_err(unavailable)?;
-        let nonce = pending.to::<u64>().max(*given);
-        let unsigned =
-            TxEip1559 { value, ..transaction::call(chain.chain_id(), nonce, gas, fees, to, input) };
-        let digest = unsigned.signature_hash().0;
-        let intent = TypedIntent { sentence, typed_data: readable(&unsigned), digest };
-        let signature = signer.sign(&intent).await?;
-        let signature = Signature::from_raw(&signature)
-            .map_err(|_| SignError::Unavailable("the signer gave no signature of an account".to_owned()))?;
-        let envelope = TxEnvelope::Eip1559(unsigned.into_signed(signature));
-        *given = nonce + 1;
-        Ok((*envelope.tx_hash(), envelope.encoded_2718().into()))
-    }
+/// Signs a transaction with the next nonce of its account. Returns its hash, its bytes, and the nonce, which is free again
+/// unless it is kept; nothing is sent.
+pub(crate) async fn sign<'c>(
+    own: Own<'c>,
+    signer: &dyn Signer,
+) -> Result<(B256, Bytes, Given<'c>), SignError> {
+    let Own { chain, from, to, value, input, gas, sentence } = own;
+    let unavailable = |fault: Fault| SignError::Unavailable(fault.to_string());
+    let gas = match gas {
+        Some(gas) => gas,
+        None => estimate(chain, from, to, value, &input).await?,
+    };
+    let fees = chain.fees().await.map_err(unavailable)?;
+    let given = chain.give_nonce(from).await.map_err(unavailable)?;
+    let unsigned =
+        TxEip1559 { value, ..transaction::call(chain.chain_id(), given.nonce(), gas, fees, to, input) };
+    let digest = unsigned.signature_hash().0;
+    let intent = TypedIntent { sentence, typed_data: readable(&unsigned), digest };
+    let signature = signer.sign(&intent).await?;
+    let signature = Signature::from_raw(&signature)
+        .map_err(|_| SignError::Unavailable("the signer gave no signature of an account".to_owned()))?;
+    let envelope = TxEnvelope::Eip1559(unsigned.into_signed(signature));
+    Ok((*envelope.tx_hash(), envelope.encoded_2718().into(), given))
 }
 
 async fn estimate(
@@ -174,13 +175,7 @@ pub(crate) async fn publish(chain: &Chain, payment: &Payment) -> Result<Option<R
                 let transaction = Some(hash.to_string());
                 return Err(Refusal { transaction, ..Reason::TransactionFailed.into() }.into());
             }
-            return Ok(Some(Receipt {
-                outcome: ReceiptOutcome::Settled,
-                network: payment.network.clone(),
-                transaction: Some(hash.to_string()),
-                payer: receipt.from.map(account::text),
-                amount: None,
-            }));
+            return Ok(Some(seen(payment, &receipt)));
         }
         // What the node has already is sent again at no cost.
         chain.send(raw).await?;
@@ -188,6 +183,17 @@ pub(crate) async fn publish(chain: &Chain, payment: &Payment) -> Result<Option<R
             return Err(Fault::Pending { transaction: Some(hash.to_string()) }.into());
         }
         chain.wait_block(head, Duration::from_secs(1)).await;
+    }
+}
+
+/// What the payer itself has seen of its transaction.
+pub(super) fn seen(payment: &Payment, receipt: &TxReceipt) -> Receipt {
+    Receipt {
+        outcome: ReceiptOutcome::Settled,
+        network: payment.network.clone(),
+        transaction: Some(receipt.transaction_hash.to_string()),
+        payer: receipt.from.map(account::text),
+        amount: None,
     }
 }
 

@@ -5,6 +5,7 @@ mod gas;
 mod heads;
 mod known;
 mod logs;
+mod nonces;
 mod send;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 pub(crate) use self::fold::{Facts, question};
 pub(crate) use self::gas::TransferGas;
 pub(crate) use self::logs::LogsBack;
+pub(crate) use self::nonces::Given;
 use crate::gas_key::GasKey;
 use crate::rpc::Rpc;
 
@@ -101,6 +103,7 @@ struct Inner {
     fold: fold::Fold,
     market: gas::Market,
     known: known::Known,
+    nonces: nonces::Nonces,
     sender: send::Sender,
     strangers: Semaphore,
 }
@@ -118,6 +121,7 @@ impl Chain {
             fold: fold::Fold::default(),
             market: gas::Market::default(),
             known: known::Known::default(),
+            nonces: nonces::Nonces::default(),
             sender: send::Sender::default(),
             strangers: Semaphore::new(STRANGERS_MAX),
         }))

@@ -5,6 +5,7 @@
 
 pub mod abi;
 mod check;
+pub(crate) mod fate;
 #[doc(hidden)]
 pub mod fuzzing;
 mod judge;

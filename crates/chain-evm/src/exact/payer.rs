@@ -2,12 +2,13 @@
 
 use alloy_primitives::{B256, U256};
 use async_trait::async_trait;
-use groat_core::ports::{Mechanism, PayRequest, Payer, SignError, Signer, TypedIntent};
-use groat_core::{Offer, Payment};
+use groat_core::ports::{Fate, Mechanism, PayRequest, Payer, SignError, Signer, TypedIntent};
+use groat_core::{Fault, Offer, Payment};
 
 use super::ExactEvm;
 use super::check::domain;
 use super::proof::{Authorization, Proof};
+use super::{fate, typed_data};
 use crate::account;
 
 /// Dialects of version 1 start validity ten minutes ago, as their clients do; newer ones at zero.
@@ -48,6 +49,17 @@ impl Payer for ExactEvm {
             resource: None,
             extensions: Default::default(),
         })
+    }
+
+    /// Where a node of the chain is known; a buyer needs none to pay.
+    async fn fate(&self, payment: &Payment, offer: &Offer) -> Result<Fate, Fault> {
+        let chain = self.chains().iter().find(|chain| *chain.network() == payment.network);
+        let proof = Proof::read(&payment.proof).ok();
+        let (Some(chain), Some(proof), Some(token)) = (chain, proof, account::parse(&offer.asset)) else {
+            return Ok(Fate::Open { transaction: None });
+        };
+        let Authorization { from, nonce, valid_before, .. } = proof.authorization;
+        fate::fate(chain, token, from, nonce, typed_data::seconds(valid_before)).await
     }
 }
 

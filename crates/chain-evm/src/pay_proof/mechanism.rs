@@ -29,7 +29,6 @@ const DIALECT: DialectId = DialectId::new("want-pay");
 pub struct PayProofEvm {
     pub(super) chains: Vec<Chain>,
     pub(super) contracts: Vec<(Network, Address)>,
-    pub(super) nonces: crate::by_hash::Nonces,
 }
 
 impl PayProofEvm {

@@ -9,15 +9,14 @@ use alloy_sol_types::{Eip712Domain, SolCall, SolStruct, SolValue, eip712_domain,
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use groat_core::ports::{PayRequest, Payer, SignError, Signer, TypedIntent};
+use groat_core::ports::{Fate, PayRequest, Payer, SignError, Signer, TypedIntent};
 use groat_core::{Failure, Fault, Offer, Payment, Receipt};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::mechanism::{PROOF_GRACE_S, PayProofEvm, decimal, find};
 use crate::assets::Transfer;
-use crate::exact::abi::Eip3009;
-use crate::rpc::Call;
+use crate::exact::fate;
 use crate::{Chain, account, by_hash};
 
 sol! {
@@ -154,7 +153,7 @@ impl Payer for PayProofEvm {
         let sentence = format!("send what was signed, {human} {}, to the contract {contract}", known.symbol);
         let own =
             by_hash::Own { chain, from, to: contract, value: U256::ZERO, input, gas: Some(GAS), sentence };
-        let (hash, raw) = self.nonces.sign(own, signer).await?;
+        let (hash, raw, account_nonce) = by_hash::sign(own, signer).await?;
 
         let claims = json!({
             "iss": account::text(from),
@@ -181,6 +180,7 @@ impl Payer for PayProofEvm {
         let signature = signer.sign(&intent).await?;
         // 64 bytes (RFC 8812): the account is in the claims.
         let signature = alloy_primitives::hex::encode_prefixed(signature.get(..64).unwrap_or_default());
+        account_nonce.keep();
         Ok(Payment {
             dialect: request.dialect.clone(),
             scheme: offer.scheme.clone(),
@@ -204,18 +204,57 @@ impl Payer for PayProofEvm {
     async fn publish(&self, payment: &Payment) -> Result<Option<Receipt>, Failure> {
         let chain = self.chain(&payment.network);
         let chain = chain.ok_or_else(|| Fault::unavailable("chain", "no node is set for this payment"))?;
+        // Late it would cost gas and move nothing.
+        if is_late(chain, payment).await? {
+            return match fate_of(chain, payment).await? {
+                Fate::Paid(own) => Ok(own),
+                Fate::Dead(reason) => Err(reason.into()),
+                Fate::Open { transaction } => Err(Fault::Pending { transaction }.into()),
+            };
+        }
         match by_hash::publish(chain, payment).await {
             // Anybody may have brought the authorization to the contract before us, or may still.
-            Err(Failure::Refused(refusal)) if !is_dead(chain, payment).await? => {
+            Err(Failure::Refused(refusal))
+                if !matches!(authorization_fate(chain, payment).await?, Fate::Dead(_)) =>
+            {
                 Err(Fault::Pending { transaction: refusal.transaction }.into())
             }
             outcome => outcome,
         }
     }
+
+    /// Our transaction alone does not decide: whoever saw the authorization in it can bring that to the contract too. And when
+    /// that is dead, it does not matter whether our transaction gets into a block.
+    async fn fate(&self, payment: &Payment, _offer: &Offer) -> Result<Fate, Fault> {
+        let chain = self.chain(&payment.network);
+        let chain = chain.ok_or_else(|| Fault::unavailable("chain", "no node is set for this payment"))?;
+        fate_of(chain, payment).await
+    }
+
+    fn discard(&self, payment: &Payment) {
+        by_hash::discard(&self.chains, payment);
+    }
 }
 
-/// Whether what was signed can move nothing any more: its time is over on chain, and it has not been used.
-async fn is_dead(chain: &Chain, payment: &Payment) -> Result<bool, Failure> {
+/// Whether no block can take it any more.
+async fn is_late(chain: &Chain, payment: &Payment) -> Result<bool, Fault> {
+    let expires = payment.proof.get("expires").and_then(Value::as_u64);
+    Ok(chain.rpc().head().await?.timestamp.to::<u64>() >= expires.unwrap_or(u64::MAX))
+}
+
+async fn fate_of(chain: &Chain, payment: &Payment) -> Result<Fate, Fault> {
+    let own = by_hash::fate(chain, payment).await?;
+    if matches!(own, Fate::Paid(_)) {
+        return Ok(own);
+    }
+    match (authorization_fate(chain, payment).await?, own) {
+        (Fate::Open { .. }, Fate::Open { transaction }) => Ok(Fate::Open { transaction }),
+        (fate, _) => Ok(fate),
+    }
+}
+
+/// What became of the authorization in a payment, whoever brought it to the contract.
+async fn authorization_fate(chain: &Chain, payment: &Payment) -> Result<Fate, Fault> {
     let text = |key: &str| payment.proof["authorization"].get(key).and_then(Value::as_str);
     let expires = payment.proof.get("expires").and_then(Value::as_u64);
     let (Some(token), Some(authorizer), Some(nonce), Some(expires)) = (
@@ -224,14 +263,9 @@ async fn is_dead(chain: &Chain, payment: &Payment) -> Result<bool, Failure> {
         text("nonce").and_then(by_hash::parse_hash),
         expires,
     ) else {
-        return Ok(false);
+        return Ok(Fate::Open { transaction: None });
     };
-    if chain.rpc().head().await?.timestamp.to::<u64>() <= expires {
-        return Ok(false);
-    }
-    let input = Eip3009::authorizationStateCall { authorizer, nonce }.abi_encode().into();
-    let call = Call { from: None, to: token, input, gas: None, price: None };
-    Ok(chain.rpc().call(&call).await?.is_ok_and(|used| used.as_ref() == [0; 32]))
+    fate::fate(chain, token, authorizer, nonce, expires).await
 }
 
 /// What the contract may take; the nonce is that of the contract's `authorizationNonce`.

@@ -44,6 +44,11 @@ pub enum PurchaseState {
         /// Why.
         reason: Reason,
     },
+    /// Over without an answer: it cannot be taken any more, and whether it was taken in time is not known here.
+    Lapsed {
+        /// The payment.
+        id: PaymentId,
+    },
 }
 
 /// One purchase in the buyer's book.
@@ -53,6 +58,9 @@ pub struct Purchase {
     pub request: String,
     /// Method and URL, for people.
     pub title: String,
+    /// Whether the request had header fields of its own. They are not kept, because there may be secrets in them.
+    #[serde(default)]
+    pub has_fields: bool,
     /// Whose prices these are.
     pub host: String,
     /// The chain.
@@ -85,6 +93,8 @@ pub enum PurchaseEvent {
     Buy(Option<Receipt>),
     /// It is certain that nothing was paid.
     Refuse(Reason),
+    /// Nobody can take it any more, and nobody answers for it.
+    Lapse,
 }
 
 impl Aggregate for Purchase {
@@ -102,11 +112,13 @@ impl Aggregate for Purchase {
             PurchaseState::Sent(_) => "sent",
             PurchaseState::Bought { .. } => "bought",
             PurchaseState::Refused { .. } => "refused",
+            PurchaseState::Lapsed { .. } => "lapsed",
         }
     }
 
     fn is_final(&self) -> bool {
-        matches!(self.state, PurchaseState::Bought { .. } | PurchaseState::Refused { .. })
+        use PurchaseState as S;
+        matches!(self.state, S::Bought { .. } | S::Refused { .. } | S::Lapsed { .. })
     }
 
     fn apply(mut self, event: PurchaseEvent, _now: Timestamp) -> Option<Self> {
@@ -116,6 +128,7 @@ impl Aggregate for Purchase {
             (S::Planned, E::Sign(signed)) => S::Signed(signed),
             (S::Signed(signed) | S::Sent(signed), E::Send) => S::Sent(signed),
             (S::Sent(signed), E::Buy(receipt)) => S::Bought { id: signed.id, receipt },
+            (S::Sent(signed), E::Lapse) => S::Lapsed { id: signed.id },
             (S::Planned | S::Signed(_) | S::Sent(_), E::Refuse(reason)) => S::Refused { reason },
             _ => return None,
         };

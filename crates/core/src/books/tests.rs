@@ -93,6 +93,7 @@ fn sale() -> Sale {
 fn purchase() -> Purchase {
     Purchase {
         request: "r".into(),
+        has_fields: false,
         title: "GET http://x/".into(),
         host: "x".into(),
         network: network(),
@@ -362,7 +363,7 @@ fn i12_a_purchase_signs_once_and_counts_until_it_is_proved_dead() {
         order_at: None,
         valid_until: Timestamp(9),
     });
-    let events = [E::Sign(signed), E::Send, E::Buy(Some(receipt())), E::Refuse(Reason::Expired)];
+    let events = [E::Sign(signed), E::Send, E::Buy(Some(receipt())), E::Refuse(Reason::Expired), E::Lapse];
     walk(&purchase(), &events, 6, &mut |at: &Purchase, path| {
         let signatures = path.iter().filter(|&&index| matches!(events[index], E::Sign(_))).count();
         assert!(signatures <= 1, "{path:?}");
@@ -427,7 +428,7 @@ fn kp_a_payment_is_bought_only_after_it_was_noted_as_sent() {
         order_at: None,
         valid_until: Timestamp(9),
     });
-    let events = [E::Sign(signed), E::Send, E::Buy(Some(receipt())), E::Refuse(Reason::Expired)];
+    let events = [E::Sign(signed), E::Send, E::Buy(Some(receipt())), E::Refuse(Reason::Expired), E::Lapse];
     let mut bought = 0;
     walk(&purchase(), &events, 6, &mut |at: &Purchase, path| {
         let sent = path.iter().any(|&index| matches!(events[index], E::Send));
@@ -435,7 +436,11 @@ fn kp_a_payment_is_bought_only_after_it_was_noted_as_sent() {
             assert!(sent, "{path:?}");
             bought += 1;
         }
-        let is_over = matches!(at.state, PurchaseState::Bought { .. } | PurchaseState::Refused { .. });
+        if matches!(at.state, PurchaseState::Lapsed { .. }) {
+            assert!(sent && at.counts_as_spent(), "{path:?}");
+        }
+        use PurchaseState as S;
+        let is_over = matches!(at.state, S::Bought { .. } | S::Refused { .. } | S::Lapsed { .. });
         assert_eq!(
             (at.is_final(), at.outstanding().is_none()),
             (is_over, is_over || path.is_empty()),

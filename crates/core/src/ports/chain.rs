@@ -93,6 +93,28 @@ pub trait Payer: Mechanism {
     async fn publish(&self, _payment: &Payment) -> Result<Option<Receipt>, Failure> {
         Ok(None)
     }
+
+    /// What became of a payment of the past. Asked before it is given up, or another is signed in its place.
+    async fn fate(&self, _payment: &Payment, _offer: &Offer) -> Result<Fate, Fault> {
+        Ok(Fate::Open { transaction: None })
+    }
+
+    /// A payment that was made will never leave: what it took, such as the next nonce of its account, is free again.
+    fn discard(&self, _payment: &Payment) {}
+}
+
+/// What became of a payment, as far as its payer can see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It may still be taken; or nobody here can say.
+    Open {
+        /// The transaction that may carry it.
+        transaction: Option<String>,
+    },
+    /// It has moved the money. The receipt is what the payer itself has seen.
+    Paid(Option<Receipt>),
+    /// It has moved nothing, and never will.
+    Dead(Reason),
 }
 
 pub use self::payer::PayRequest;

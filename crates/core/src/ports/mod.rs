@@ -14,7 +14,7 @@ pub use access::{Access, AccessClaim, AccessProof, NoAccess};
 pub use balances::{BalanceError, Balances, Statement, StatementAsk};
 pub use cashier::Cashier;
 pub use chain::{
-    Look, Mechanism, Outcome, PayRequest, Payer, Place, Plan, Replacement, Settler, SignError, Signer,
+    Fate, Look, Mechanism, Outcome, PayRequest, Payer, Place, Plan, Replacement, Settler, SignError, Signer,
     Standing, Token, TypedIntent,
 };
 pub use facilitator::{Facilitator, Kind, PaymentStatus, Supported};

@@ -1,21 +1,28 @@
 //! `groat discover`: what a registry on chain has for sale.
 
 use alloy_primitives::U256;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use groat_chain_evm::{Listed, Wanted, discover};
 use groat_core::Amount;
 use serde_json::{Value, json};
 
-use super::named::{accounts, pairs};
+use super::named::{accounts, node_of};
 use super::{exit, facilitator};
 
 /// Options of `groat discover`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Node of the chain
-    #[arg(long, value_name = "NETWORK=URL", env = "GROAT_RPC")]
-    rpc: String,
+    /// Node of the registry's chain; of several, that one is taken
+    #[arg(
+        long = "rpc",
+        value_name = "NETWORK=URL",
+        env = "GROAT_RPC",
+        hide_env_values = true,
+        value_delimiter = ',',
+        required = true
+    )]
+    rpcs: Vec<String>,
     /// Registry of services
     #[arg(long, value_name = "NETWORK=ACCOUNT")]
     registry: String,
@@ -33,10 +40,7 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options) -> anyhow::Result<std::process::ExitCode> {
     let (network, registry) =
         accounts(std::slice::from_ref(&options.registry), "--registry")?.pop().context("--registry")?;
-    let (of_node, url) = pairs(std::slice::from_ref(&options.rpc), "--rpc")?.pop().context("--rpc")?;
-    if of_node != network {
-        bail!("the registry is on {network} and the node of --rpc is of {of_node}: name a node of {network}");
-    }
+    let url = node_of(&options.rpcs, &network)?;
     let chain = facilitator::node(&network, url)?;
     chain.check_id().await.with_context(|| format!("the node of {network}"))?;
     let max_price: Option<U256> = options.max_price.map(Amount::as_u256);

@@ -9,7 +9,7 @@ use clap::Args;
 use groat_chain_evm::Contracts;
 use groat_indexer::{Indexer, IndexerOptions, http};
 
-use super::named::{accounts, pairs};
+use super::named::{accounts, node_of};
 use super::{exit, facilitator};
 use crate::books::{Books, StoreFlag};
 use crate::paths::DataDir;
@@ -18,9 +18,16 @@ use crate::{listen, registry, sweep};
 /// Options of `groat indexer`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Node of the chain
-    #[arg(long, value_name = "NETWORK=URL", env = "GROAT_RPC")]
-    rpc: String,
+    /// Node of the chain of the contracts; of several, that one is taken
+    #[arg(
+        long = "rpc",
+        value_name = "NETWORK=URL",
+        env = "GROAT_RPC",
+        hide_env_values = true,
+        value_delimiter = ',',
+        required = true
+    )]
+    rpcs: Vec<String>,
     /// Contract whose payments are read
     #[arg(long, value_name = "NETWORK=ACCOUNT")]
     payment_manager: String,
@@ -44,22 +51,19 @@ pub(crate) struct Options {
 }
 
 pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std::process::ExitCode> {
-    let (network, url) = pairs(std::slice::from_ref(&options.rpc), "--rpc")?.pop().context("--rpc")?;
-    let account = |flag: &String, name: &str| {
-        let (of, account) = accounts(std::slice::from_ref(flag), name)?.pop().context(name.to_owned())?;
-        if of != network {
-            bail!("{name} is on {of} and the node of --rpc is of {network}: an index is of one chain");
-        }
-        Ok(account)
+    let one = |flag: &String, name: &str| {
+        accounts(std::slice::from_ref(flag), name)?.pop().context(name.to_owned())
     };
-    let contracts = Contracts {
-        payments: account(&options.payment_manager, "--payment-manager")?,
-        subscriptions: options
-            .subscription_manager
-            .as_ref()
-            .map(|flag| account(flag, "--subscription-manager"))
-            .transpose()?,
-    };
+    let (network, payments) = one(&options.payment_manager, "--payment-manager")?;
+    let subscriptions = options.subscription_manager.as_ref();
+    let subscriptions = subscriptions.map(|flag| one(flag, "--subscription-manager")).transpose()?;
+    if let Some((of, _)) = subscriptions.as_ref().filter(|(of, _)| *of != network) {
+        bail!(
+            "--subscription-manager is on {of} and --payment-manager on {network}: an index is of one chain"
+        );
+    }
+    let contracts = Contracts { payments, subscriptions: subscriptions.map(|(_, account)| account) };
+    let url = node_of(&options.rpcs, &network)?;
     let chain = facilitator::node(&network, url)?;
     chain.check_id().await.with_context(|| format!("the node of {network}"))?;
     let books = Books::choose(&options.store, None, None, data, "indexer.db")?;

@@ -13,6 +13,7 @@ mod kills;
 mod operator;
 mod permits;
 mod processes;
+mod resume;
 mod services;
 mod shared;
 mod upstream;

@@ -69,6 +69,7 @@ pub(crate) fn groat(data: &Path) -> Command {
         "GROAT_PRIVATE_KEY",
         "GROAT_SIGNER_KEYS",
         "GROAT_PASSWORD_FILE",
+        "GROAT_RPC",
         "GROAT_STORE",
         "RUST_LOG",
     ] {

@@ -137,3 +137,32 @@ fn an_indexer_answers_and_goes_on_after_a_kill() {
     let again = start();
     assert!(again.said("lastBlock").parse::<u64>().unwrap() >= 4, "{}", again.ready);
 }
+
+#[test]
+fn h25_the_nodes_of_the_environment_are_a_list_everywhere_and_shown_nowhere() {
+    let data = tempfile::tempdir().unwrap();
+    let node = Running::start(groat(data.path()).args(["devchain", "--port", "0", "--json"]));
+    let nodes = format!("eip155:8453=http://127.0.0.1:1/secret,eip155:84532={}", node.said("chain"));
+    let discover = |nodes: &str, network: &str| {
+        let registry = format!("{network}=0xa9e4700000000000000000000000000000000001");
+        let mut command = groat(data.path());
+        command
+            .args(["discover", "--json", "--registry", &registry])
+            .env("GROAT_RPC", nodes)
+            .output()
+            .unwrap()
+    };
+    let found = discover(&nodes, "eip155:84532");
+    assert_eq!(found.status.code(), Some(0), "{:?}", text(&found));
+    let missing = discover(&nodes, "eip155:1");
+    assert!(text(&missing).1.contains("name a node of eip155:1"), "{:?}", text(&missing));
+    for wrong in ["https://node.example/?key=secret", "eip155:84532=://secret", "eip155:84532=secret"] {
+        let refused = discover(wrong, "eip155:84532");
+        assert_eq!(refused.status.code(), Some(20), "{:?}", text(&refused));
+        assert!(!text(&refused).1.contains("secret"), "{:?}", text(&refused));
+    }
+    for command in ["pay", "discover", "indexer"] {
+        let help = groat(data.path()).args([command, "--help"]).env("GROAT_RPC", &nodes).output().unwrap();
+        assert!(!text(&help).0.contains("secret"), "{command}");
+    }
+}

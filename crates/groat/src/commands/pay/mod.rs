@@ -30,8 +30,8 @@ pub(crate) struct Options {
     /// What to ask for
     #[arg(required_unless_present = "resume", default_value = "")]
     url: String,
-    /// Take up every payment that was signed and whose outcome is not known; signs nothing new
-    #[arg(long, conflicts_with_all = ["url", "data", "dry_run", "again", "output", "balance"])]
+    /// Take up every payment that was signed and whose outcome is not known, and print the answers; signs nothing new
+    #[arg(long, conflicts_with_all = ["url", "data", "dry_run", "again", "output", "request", "headers", "max", "max_payments", "dialect", "plain_http", "balance"])]
     resume: bool,
     /// Method [default: GET, or POST with -d]
     #[arg(short = 'X', long, value_name = "METHOD")]
@@ -81,7 +81,8 @@ fn dialect(name: &str) -> Result<DialectId, String> {
 pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<ExitCode> {
     if options.resume {
         let client = client(&options, data)?;
-        return show::resumed(&options, client.resume().await).await;
+        let resumed = client.resume().await;
+        return show::resumed(&options, &client, resumed).await;
     }
     let request = request(&options)?;
     let client = client(&options, data)?;
@@ -93,8 +94,8 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<Exit
     }
     // What is bought must not be lost because it cannot be put down.
     let output = options.output.as_deref().map(open_output).transpose()?;
-    match client.execute(request).await {
-        Ok(bought) => show::answer(&options, output, bought).await,
+    match client.fetch(request).await {
+        Ok(bought) => show::answer(&options, &client, output, bought).await,
         Err(error) => Ok(failure(options.json, &error)),
     }
 }

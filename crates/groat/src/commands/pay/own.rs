@@ -16,7 +16,13 @@ use crate::registry;
 #[derive(Args)]
 pub(super) struct Flags {
     /// Node of a chain, for sellers who are paid by transaction; may be repeated
-    #[arg(long = "rpc", value_name = "NETWORK=URL", env = "GROAT_RPC", value_delimiter = ',')]
+    #[arg(
+        long = "rpc",
+        value_name = "NETWORK=URL",
+        env = "GROAT_RPC",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
     rpcs: Vec<String>,
     /// Contract that services may be paid through, for sellers who speak AgentXPay; may be repeated
     #[arg(long = "payment-manager", value_name = "NETWORK=ACCOUNT", value_delimiter = ',')]

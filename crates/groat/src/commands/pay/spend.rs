@@ -20,6 +20,9 @@ pub(crate) struct Spend {
     /// Most that may be paid for this, such as $0.05
     #[arg(long, value_name = "PRICE")]
     pub(crate) max: Option<String>,
+    /// Most payments on this day (UTC), whatever they cost
+    #[arg(long, value_name = "COUNT")]
+    max_payments: Option<u64>,
     /// Sign a new payment although an earlier one may still be under way
     #[arg(long)]
     again: bool,
@@ -74,8 +77,12 @@ impl Spend {
     ) -> anyhow::Result<Client> {
         // What is in a balance was bought before, with money that this command cannot know; to name it is to allow it.
         let is_balance = matches!(purse, Purse::Balance);
-        let mut policy =
-            Policy { mainnet: self.mainnet || is_balance, plain_http: self.plain_http, ..Policy::default() };
+        let mut policy = Policy {
+            mainnet: self.mainnet || is_balance,
+            plain_http: self.plain_http,
+            day_payments_max: self.max_payments,
+            ..Policy::default()
+        };
         if let Some(max) = &self.max {
             let units =
                 Price::parse(max).and_then(|price| price.to_units(6)).with_context(|| "--max".to_owned())?;
