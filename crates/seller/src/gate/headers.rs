@@ -84,8 +84,8 @@ fn strip_hop(headers: &mut HeaderMap) {
 /// Answers differ by who pays, so caches must tell them apart (threat row G18).
 pub(crate) fn vary(headers: &mut HeaderMap) {
     static FIELDS: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
-        let hints = ["want-pay", PASS_HEADER_NAME, "authorization"];
-        let names: Vec<&str> = PAYMENT_HEADERS.iter().copied().chain(hints).collect();
+        let spoken = PAYMENT_HEADERS.iter().chain(COMPANION_HEADERS.iter()).copied();
+        let names: Vec<&str> = spoken.chain([PASS_HEADER_NAME, "authorization"]).collect();
         HeaderValue::try_from(names.join(", ")).ok()
     });
     if let Some(fields) = &*FIELDS {
@@ -131,6 +131,17 @@ mod tests {
             keep_private(&mut headers);
             assert_eq!(headers[CACHE_CONTROL], kept);
         }
+    }
+
+    #[test]
+    fn g18_every_field_that_a_dialect_reads_of_a_request_tells_answers_apart() {
+        let mut headers = HeaderMap::new();
+        vary(&mut headers);
+        let told: Vec<&str> = headers[VARY].to_str().unwrap().split(", ").collect();
+        for name in PAYMENT_HEADERS.iter().chain(COMPANION_HEADERS.iter()).chain(&[PASS_HEADER_NAME]) {
+            assert!(told.contains(name), "{name}");
+        }
+        assert!(told.contains(&"authorization"));
     }
 
     #[test]
