@@ -8,10 +8,16 @@ use groat_core::{Challenge, Network, Offer, Payment, Reason, Receipt};
 use http::HeaderMap;
 use serde_json::Value;
 
-use crate::{Asked, ChallengeParts, Dialect, Sold, WireError, agentxpay, token, want_pay, x402_v1, x402_v2};
+use crate::{
+    Asked, ChallengeParts, Dialect, Sold, WireError, agentxpay, credentials, token, want_pay, x402_v1,
+    x402_v2,
+};
 
 /// Header fields that carry payments. Whoever forwards a request takes them away: they are as good as money.
 pub static PAYMENT_HEADERS: Fields = Fields::new(|| fields_of(|dialect| dialect.payment_fields()));
+
+/// Schemes of `Authorization` that are payments; see [`credentials`].
+pub static PAYMENT_SCHEMES: Fields = Fields::new(|| fields_of(|dialect| dialect.payment_schemes()));
 
 /// Header fields that go with them.
 pub static COMPANION_HEADERS: Fields = Fields::new(|| fields_of(|dialect| dialect.companion_fields()));
@@ -134,7 +140,8 @@ impl Dialects {
 
     /// Reads the payment of a request. More than one is ambiguous, whatever they are (threat row H07).
     pub fn read_payment(&self, headers: &HeaderMap) -> Result<Option<Payment>, WireError> {
-        let counts = PAYMENT_HEADERS.iter().map(|name| headers.get_all(*name).iter().count());
+        let own = PAYMENT_HEADERS.iter().map(|name| headers.get_all(*name).iter().count());
+        let counts = own.chain([credentials::count_shared(headers)]);
         let (fields, names) =
             counts.fold((0, 0), |(fields, names), count| (fields + count, names + count.min(1)));
         match (fields, names) {

@@ -4,6 +4,7 @@
 //! and a payment is recognised whatever language it comes in. `Ok(None)` always means "not my dialect".
 
 pub mod agentxpay;
+pub mod credentials;
 mod dialects;
 pub mod facilitator;
 pub mod header;
@@ -27,7 +28,7 @@ use groat_core::{Challenge, Network, Offer, Payment, Reason, Receipt};
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
-pub use dialects::{COMPANION_HEADERS, Dialects, Fields, PAYMENT_HEADERS, RESPONSE_HEADERS};
+pub use dialects::{COMPANION_HEADERS, Dialects, Fields, PAYMENT_HEADERS, PAYMENT_SCHEMES, RESPONSE_HEADERS};
 pub use version::Version;
 
 /// A 402 under construction: every dialect adds its header fields and its members of the one JSON body.
@@ -107,6 +108,12 @@ pub trait Dialect: Send + Sync {
 
     /// Header fields of requests that carry its payments: each is as good as money.
     fn payment_fields(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Schemes of `Authorization` that are payments of it, in lower case: each such credential is as good as money, and those
+    /// of other schemes are not ours. Challenges of these schemes are the cashier's alone.
+    fn payment_schemes(&self) -> &'static [&'static str] {
         &[]
     }
 

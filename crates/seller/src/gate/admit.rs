@@ -59,7 +59,8 @@ pub(crate) async fn admit(
         let headers = response.headers_mut();
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
         headers.append(VARY, HeaderValue::from_static("Origin"));
-        if let Ok(exposed) = HeaderValue::from_str(&RESPONSE_HEADERS.join(", ")) {
+        let exposed: Vec<&str> = RESPONSE_HEADERS.iter().copied().chain(["WWW-Authenticate"]).collect();
+        if let Ok(exposed) = HeaderValue::from_str(&exposed.join(", ")) {
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
         }
     }

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use groat_wire::pass::PASS_HEADER_NAME;
-use groat_wire::{COMPANION_HEADERS, PAYMENT_HEADERS, RESPONSE_HEADERS};
-use http::header::{CACHE_CONTROL, CONNECTION, VARY};
+use groat_wire::{COMPANION_HEADERS, PAYMENT_HEADERS, RESPONSE_HEADERS, credentials};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONNECTION, VARY, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Fields that some frameworks obey instead of method and path (threat row H16).
@@ -54,6 +54,7 @@ pub(crate) fn strip_request(headers: &mut HeaderMap) {
     for name in spoken.chain(TRICKS).chain(FROM_GATE).chain(OWN) {
         headers.remove(*name);
     }
+    credentials::take_payments(headers, &AUTHORIZATION);
     strip_hop(headers);
 }
 
@@ -62,6 +63,7 @@ pub(crate) fn strip_response(headers: &mut HeaderMap) {
     for name in RESPONSE_HEADERS.iter().chain(OWN) {
         headers.remove(*name);
     }
+    credentials::take_payments(headers, &WWW_AUTHENTICATE);
     strip_hop(headers);
 }
 
