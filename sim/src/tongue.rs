@@ -7,7 +7,9 @@ use groat_core::payment::DialectId;
 use groat_core::{Challenge, Offer, Payment, Reason, Receipt};
 use groat_wire::want_pay::WantPay;
 use groat_wire::want_pay::id::{RequestKey, RequestKeyError};
-use groat_wire::{Asked, ChallengeParts, Dialect, Dialects, WireError, agentxpay, token, x402_v1, x402_v2};
+use groat_wire::{
+    Asked, ChallengeParts, Dialect, Dialects, Freshness, WireError, agentxpay, token, x402_v1, x402_v2,
+};
 use http::HeaderMap;
 
 use crate::dice::Dice;
@@ -98,8 +100,8 @@ impl Dialect for Seeded {
         self.inner.response_fields()
     }
 
-    fn is_momentary(&self, offers: &[Offer]) -> bool {
-        self.inner.is_momentary(offers)
+    fn freshness(&self, offers: &[Offer]) -> Freshness {
+        self.inner.freshness(offers)
     }
 
     fn hear(&self, headers: &HeaderMap, challenge: &mut Challenge) {

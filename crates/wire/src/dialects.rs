@@ -9,8 +9,8 @@ use http::HeaderMap;
 use serde_json::Value;
 
 use crate::{
-    Asked, ChallengeParts, Dialect, Sold, WireError, agentxpay, credentials, token, want_pay, x402_v1,
-    x402_v2,
+    Asked, ChallengeParts, Dialect, Freshness, Sold, WireError, agentxpay, credentials, token, want_pay,
+    x402_v1, x402_v2,
 };
 
 /// Header fields that carry payments. Whoever forwards a request takes them away: they are as good as money.
@@ -75,9 +75,20 @@ impl Dialects {
         self
     }
 
-    /// Whether every 402 of these offers is another.
-    pub fn are_momentary(&self, offers: &[Offer]) -> bool {
-        self.iter().any(|dialect| dialect.is_momentary(offers))
+    /// How much of a 402 of these offers is another each time.
+    pub fn freshness(&self, offers: &[Offer]) -> Freshness {
+        self.iter().map(|dialect| dialect.freshness(offers)).max().unwrap_or(Freshness::Kept)
+    }
+
+    /// The header fields that are missing in a 402 which was made without a moment.
+    pub fn write_fresh_fields(&self, challenge: &Challenge, headers: &mut HeaderMap) {
+        let mut fresh = ChallengeParts::default();
+        for dialect in self.iter().filter(|one| one.freshness(&challenge.offers) == Freshness::Fields) {
+            write_own(dialect, challenge, &mut fresh);
+        }
+        for (name, value) in &fresh.headers {
+            headers.append(name, value.clone());
+        }
     }
 
     /// Heeds what a request says of the ways that its sender can pay.
@@ -98,21 +109,7 @@ impl Dialects {
     /// A 402 that speaks every dialect: all header fields, and one body with the members of all.
     pub fn write_challenge(&self, challenge: &Challenge) -> ChallengeParts {
         let mut parts = ChallengeParts::default();
-        for dialect in self.iter() {
-            let others = |offer: &&Offer| offer.dialect.as_ref().is_some_and(|one| *one != dialect.id());
-            match challenge.offers.iter().any(|offer| others(&offer)) {
-                false => dialect.write_challenge(challenge, &mut parts),
-                true => {
-                    let own: Vec<Offer> =
-                        challenge.offers.iter().filter(|offer| !others(offer)).cloned().collect();
-                    if own.is_empty() {
-                        // It has nothing to say: an empty list would be read as an offer of nothing.
-                        continue;
-                    }
-                    dialect.write_challenge(&Challenge { offers: own, ..challenge.clone() }, &mut parts);
-                }
-            }
-        }
+        self.iter().for_each(|dialect| write_own(dialect, challenge, &mut parts));
         parts
     }
 
@@ -250,6 +247,19 @@ impl Dialects {
         read: impl Fn(&dyn Dialect) -> Result<Option<T>, WireError>,
     ) -> Result<Option<T>, WireError> {
         self.iter().find_map(|dialect| read(dialect).transpose()).transpose()
+    }
+}
+
+/// What a dialect says of the offers that it can say.
+fn write_own(dialect: &dyn Dialect, challenge: &Challenge, parts: &mut ChallengeParts) {
+    let others = |offer: &&Offer| offer.dialect.as_ref().is_some_and(|one| *one != dialect.id());
+    if !challenge.offers.iter().any(|offer| others(&offer)) {
+        return dialect.write_challenge(challenge, parts);
+    }
+    let own: Vec<Offer> = challenge.offers.iter().filter(|offer| !others(offer)).cloned().collect();
+    // With nothing to say it says nothing: an empty list would be read as an offer of nothing.
+    if !own.is_empty() {
+        dialect.write_challenge(&Challenge { offers: own, ..challenge.clone() }, parts);
     }
 }
 

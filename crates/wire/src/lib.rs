@@ -79,6 +79,17 @@ impl WireError {
     }
 }
 
+/// How much of a 402 is another each time it is told. What is, is made for a [`Moment`](groat_core::offer::Moment).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Freshness {
+    /// Nothing: it is made once and kept.
+    Kept,
+    /// Header fields that the dialect adds, and without a moment does not write; the rest is kept.
+    Fields,
+    /// Members of the body as well: nothing can be kept.
+    Whole,
+}
+
 /// A request that carries a payment.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
@@ -132,10 +143,10 @@ pub trait Dialect: Send + Sync {
         reason.code()
     }
 
-    /// Whether every 402 of these offers is another: then it is made for a [`Moment`](groat_core::offer::Moment).
-    fn is_momentary(&self, offers: &[Offer]) -> bool {
+    /// How much of its half of a 402 of these offers is another each time.
+    fn freshness(&self, offers: &[Offer]) -> Freshness {
         let _ = offers;
-        false
+        Freshness::Kept
     }
 
     /// Heeds what a request says of the ways that its sender can pay. A hint, never a promise.
