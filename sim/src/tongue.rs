@@ -8,7 +8,7 @@ use groat_core::{Challenge, Offer, Payment, Reason, Receipt};
 use groat_wire::want_pay::WantPay;
 use groat_wire::want_pay::id::{RequestKey, RequestKeyError};
 use groat_wire::{
-    Asked, ChallengeParts, Dialect, Dialects, Freshness, WireError, agentxpay, token, x402_v1, x402_v2,
+    Asked, ChallengeParts, Dialect, Dialects, Freshness, Prescribed, WireError, agentxpay, token, x402_v1, x402_v2,
 };
 use http::HeaderMap;
 
@@ -120,6 +120,10 @@ impl Dialect for Seeded {
 
     fn read_challenge(&self, headers: &HeaderMap, body: &[u8]) -> Result<Option<Challenge>, WireError> {
         self.inner.read_challenge(headers, body)
+    }
+
+    fn prescribe(&self, challenge: &Challenge, offer: &Offer) -> Prescribed {
+        self.inner.prescribe(challenge, offer)
     }
 
     fn accept(&self, payment: Payment, challenge: &Challenge, offer: &Offer) -> Payment {

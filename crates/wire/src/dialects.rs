@@ -9,8 +9,8 @@ use http::HeaderMap;
 use serde_json::Value;
 
 use crate::{
-    Asked, ChallengeParts, Dialect, Freshness, Sold, WireError, agentxpay, credentials, token, want_pay,
-    x402_v1, x402_v2,
+    Asked, ChallengeParts, Dialect, Freshness, Prescribed, Sold, WireError, agentxpay, credentials, token,
+    want_pay, x402_v1, x402_v2,
 };
 
 /// Header fields that carry payments. Whoever forwards a request takes them away: they are as good as money.
@@ -156,6 +156,11 @@ impl Dialects {
     /// The offer that the payment accepts, under the rules of its dialect.
     pub fn choose<'c>(&self, payment: &Payment, challenge: &'c Challenge) -> Result<&'c Offer, Reason> {
         self.by_id(&payment.dialect).ok_or(Reason::NoMatchingRequirements)?.choose(payment, challenge)
+    }
+
+    /// What a dialect wants signed into the payment of an offer.
+    pub fn prescribe(&self, id: &DialectId, challenge: &Challenge, offer: &Offer) -> Prescribed {
+        self.by_id(id).map(|dialect| dialect.prescribe(challenge, offer)).unwrap_or_default()
     }
 
     /// The payment with what its dialect wants a buyer to repeat of the challenge.

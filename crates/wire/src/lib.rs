@@ -24,7 +24,7 @@ mod tests;
 
 use groat_core::payment::DialectId;
 use groat_core::ports::{AccessClaim, NoAccess};
-use groat_core::{Challenge, Network, Offer, Payment, Reason, Receipt};
+use groat_core::{Challenge, Network, Offer, Payment, Reason, Receipt, Timestamp};
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
@@ -88,6 +88,15 @@ pub enum Freshness {
     Fields,
     /// Members of the body as well: nothing can be kept.
     Whole,
+}
+
+/// What a seller's challenge prescribes of the authorization that pays it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Prescribed {
+    /// Its number, where the buyer may not draw one.
+    pub nonce: Option<[u8; 32]>,
+    /// When it must have ended.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// A request that carries a payment.
@@ -159,6 +168,12 @@ pub trait Dialect: Send + Sync {
 
     /// Reads a 402; offers keep their text where an echo must repeat it.
     fn read_challenge(&self, headers: &HeaderMap, body: &[u8]) -> Result<Option<Challenge>, WireError>;
+
+    /// What a buyer must sign into the payment of an offer, beside its terms.
+    fn prescribe(&self, challenge: &Challenge, offer: &Offer) -> Prescribed {
+        let _ = (challenge, offer);
+        Prescribed::default()
+    }
 
     /// The payment with everything that this dialect wants a buyer to repeat of the challenge and the chosen offer.
     fn accept(&self, payment: Payment, challenge: &Challenge, offer: &Offer) -> Payment {
