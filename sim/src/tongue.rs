@@ -8,7 +8,8 @@ use groat_core::{Challenge, Offer, Payment, Reason, Receipt};
 use groat_wire::want_pay::WantPay;
 use groat_wire::want_pay::id::{RequestKey, RequestKeyError};
 use groat_wire::{
-    Asked, ChallengeParts, Dialect, Dialects, Freshness, Prescribed, WireError, agentxpay, token, x402_v1, x402_v2,
+    Asked, ChallengeParts, Dialect, Dialects, Freshness, Prescribed, WireError, agentxpay, token, x402_v1,
+    x402_v2,
 };
 use http::HeaderMap;
 

@@ -180,6 +180,7 @@ pub(crate) async fn publish(chain: &Chain, payment: &Payment) -> Result<Option<R
                 transaction: Some(hash.to_string()),
                 payer: receipt.from.map(account::text),
                 amount: None,
+                settled_at: None,
             }));
         }
         // What the node has already is sent again at no cost.

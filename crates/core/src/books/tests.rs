@@ -170,6 +170,7 @@ fn receipt() -> Receipt {
         transaction: None,
         payer: None,
         amount: None,
+        settled_at: None,
     }
 }
 
