@@ -62,6 +62,7 @@ impl Dialects {
             Arc::new(token::Token),                 //
             Arc::new(agentxpay::AgentXPay),         //
             Arc::new(want_pay::WantPay::default()), //
+            Arc::new(crate::mpp::Mpp),              //
         ])
     }
 

@@ -11,6 +11,7 @@ pub mod header;
 pub mod inspect;
 pub mod json;
 mod members;
+pub mod mpp;
 pub mod pass;
 mod receipt;
 pub mod token;
