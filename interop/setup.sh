@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the pinned peers into this folder. Usage: setup.sh [node] [node-v1] [python-v2] [python-v1] [python-mock]
-# Without arguments: all five. A part whose lock file has not changed is skipped.
+# Installs the pinned peers into this folder. Usage: setup.sh [node] [node-v1] [node-mpp] [python-v2] [python-v1] [python-mock]
+# Without arguments: all six. A part whose lock file has not changed is skipped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -54,11 +54,11 @@ python_part() { # v1|v2|mock
   echo "$want" >"$folder/.setup-stamp"
 }
 
-(($#)) || set -- node node-v1 python-v2 python-v1 python-mock
+(($#)) || set -- node node-v1 node-mpp python-v2 python-v1 python-mock
 for part in "$@"; do
   case "$part" in
-    node | node-v1) node_part "$part" ;;
+    node | node-v1 | node-mpp) node_part "$part" ;;
     python-v1 | python-v2 | python-mock) python_part "${part#python-}" ;;
-    *) die "unknown part '$part' (node, node-v1, python-v2, python-v1, python-mock)" ;;
+    *) die "unknown part '$part' (node, node-v1, node-mpp, python-v2, python-v1, python-mock)" ;;
   esac
 done

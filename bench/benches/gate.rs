@@ -56,6 +56,7 @@ impl Facilitator for Instant {
             transaction: Some(self.0.key(payment, offer)?.0.id().to_string()),
             payer: Some(PAYER.to_owned()),
             amount: Some(offer.amount),
+            settled_at: None,
         })
     }
 

@@ -92,7 +92,14 @@ impl Facilitator for Line {
         if self.world.stage.planted(Planted::LyingFacilitator) && self.world.stage.chance(50) {
             let transaction = Some("0xlie".to_owned());
             let (outcome, network) = (ReceiptOutcome::Settled, offer.network.clone());
-            return Ok(Receipt { outcome, network, transaction, payer: None, amount: None });
+            return Ok(Receipt {
+                outcome,
+                network,
+                transaction,
+                payer: None,
+                amount: None,
+                settled_at: None,
+            });
         }
         let asked = (payment.clone(), offer.clone());
         let work = move |engine: Engine| {

@@ -8,7 +8,10 @@ use groat_core::{Challenge, Offer, Payment, Reason, Receipt};
 use groat_seller::ConfigError;
 use groat_wire::want_pay::WantPay;
 use groat_wire::want_pay::id::RequestKey;
-use groat_wire::{Asked, ChallengeParts, Dialect, Dialects, WireError, agentxpay, token, x402_v1, x402_v2};
+use groat_wire::{
+    Asked, ChallengeParts, Dialect, Dialects, Freshness, Prescribed, WireError, agentxpay, token, x402_v1,
+    x402_v2,
+};
 use http::HeaderMap;
 
 use crate::dice::Dice;
@@ -100,8 +103,8 @@ impl Dialect for Seeded {
         self.inner.response_fields()
     }
 
-    fn is_momentary(&self, offers: &[Offer]) -> bool {
-        self.inner.is_momentary(offers)
+    fn freshness(&self, offers: &[Offer]) -> Freshness {
+        self.inner.freshness(offers)
     }
 
     fn hear(&self, headers: &HeaderMap, challenge: &mut Challenge) {
@@ -120,6 +123,10 @@ impl Dialect for Seeded {
 
     fn read_challenge(&self, headers: &HeaderMap, body: &[u8]) -> Result<Option<Challenge>, WireError> {
         self.inner.read_challenge(headers, body)
+    }
+
+    fn prescribe(&self, challenge: &Challenge, offer: &Offer) -> Prescribed {
+        self.inner.prescribe(challenge, offer)
     }
 
     fn accept(&self, payment: Payment, challenge: &Challenge, offer: &Offer) -> Payment {

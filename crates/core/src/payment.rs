@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::offer::Verbatim;
-use crate::{Amount, Network, Reason};
+use crate::{Amount, Network, Reason, Timestamp};
 
 /// The name of a dialect, such as `x402-v2`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -104,6 +104,9 @@ pub struct Receipt {
     /// How much was charged, where the scheme leaves it open until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<Amount>,
+    /// When the seller learnt that the money has moved, for dialects whose receipts say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_at: Option<Timestamp>,
 }
 
 /// The three ends a settlement attempt can have for whoever waits for it.

@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use groat_core::offer::Moment;
 use groat_core::ports::{Access, Clock, Facilitator, Mechanism, Store};
 use groat_core::{Confirmations, Network, Offer, Terms, Timestamp};
-use groat_wire::Dialects;
 use groat_wire::pass::PassKey;
+use groat_wire::{Dialects, Freshness};
 use url::Url;
 
 use crate::canonical::public_origin;
@@ -53,7 +53,7 @@ impl Shop {
 
     /// What a challenge of these offers is made for, where each is another.
     pub(crate) fn moment(&self, method: &http::Method, offers: &[Offer]) -> Option<Moment> {
-        if !self.dialects.are_momentary(offers) {
+        if self.dialects.freshness(offers) == Freshness::Kept {
             return None;
         }
         let mut random = [0; 16];

@@ -9,10 +9,16 @@ use groat_core::{Challenge, Network, Offer, Payment, Reason, Receipt};
 use http::HeaderMap;
 use serde_json::Value;
 
-use crate::{Asked, ChallengeParts, Dialect, Sold, WireError, agentxpay, token, want_pay, x402_v1, x402_v2};
+use crate::{
+    Asked, ChallengeParts, Dialect, Freshness, Prescribed, Sold, WireError, agentxpay, credentials, token,
+    want_pay, x402_v1, x402_v2,
+};
 
 /// Header fields that carry payments. Whoever forwards a request takes them away: they are as good as money.
 pub static PAYMENT_HEADERS: Fields = Fields::new(|| fields_of(|dialect| dialect.payment_fields()));
+
+/// Schemes of `Authorization` that are payments; see [`credentials`].
+pub static PAYMENT_SCHEMES: Fields = Fields::new(|| fields_of(|dialect| dialect.payment_schemes()));
 
 /// Header fields that go with them.
 pub static COMPANION_HEADERS: Fields = Fields::new(|| fields_of(|dialect| dialect.companion_fields()));
@@ -67,6 +73,7 @@ impl Dialects {
             Arc::new(token::Token),                 //
             Arc::new(agentxpay::AgentXPay),         //
             Arc::new(want_pay::WantPay::default()), //
+            Arc::new(crate::mpp::Mpp),              //
         ])
     }
 
@@ -80,9 +87,20 @@ impl Dialects {
         self
     }
 
-    /// Whether every 402 of these offers is another.
-    pub fn are_momentary(&self, offers: &[Offer]) -> bool {
-        self.iter().any(|dialect| dialect.is_momentary(offers))
+    /// How much of a 402 of these offers is another each time.
+    pub fn freshness(&self, offers: &[Offer]) -> Freshness {
+        self.iter().map(|dialect| dialect.freshness(offers)).max().unwrap_or(Freshness::Kept)
+    }
+
+    /// The header fields that are missing in a 402 which was made without a moment.
+    pub fn write_fresh_fields(&self, challenge: &Challenge, headers: &mut HeaderMap) {
+        let mut fresh = ChallengeParts::default();
+        for dialect in self.iter().filter(|one| one.freshness(&challenge.offers) == Freshness::Fields) {
+            write_own(dialect, challenge, &mut fresh);
+        }
+        for (name, value) in &fresh.headers {
+            headers.append(name, value.clone());
+        }
     }
 
     /// Heeds what a request says of the ways that its sender can pay.
@@ -103,13 +121,7 @@ impl Dialects {
     /// A 402 that speaks every dialect: all header fields, and one body with the members of all.
     pub fn write_challenge(&self, challenge: &Challenge) -> ChallengeParts {
         let mut parts = ChallengeParts::default();
-        for dialect in self.iter() {
-            match told_in(dialect, challenge) {
-                // It has nothing to say: an empty list would be read as an offer of nothing.
-                Cow::Owned(own) if own.offers.is_empty() => {}
-                own => dialect.write_challenge(&own, &mut parts),
-            }
-        }
+        self.iter().for_each(|dialect| write_own(dialect, challenge, &mut parts));
         parts
     }
 
@@ -137,7 +149,8 @@ impl Dialects {
 
     /// Reads the payment of a request. More than one is ambiguous, whatever they are (threat row H07).
     pub fn read_payment(&self, headers: &HeaderMap) -> Result<Option<Payment>, WireError> {
-        let counts = PAYMENT_HEADERS.iter().map(|name| headers.get_all(*name).iter().count());
+        let own = PAYMENT_HEADERS.iter().map(|name| headers.get_all(*name).iter().count());
+        let counts = own.chain([credentials::count_shared(headers)]);
         let (fields, names) =
             counts.fold((0, 0), |(fields, names), count| (fields + count, names + count.min(1)));
         match (fields, names) {
@@ -163,6 +176,11 @@ impl Dialects {
                 challenge.offers.iter().find(|offer| *offer == chosen).ok_or(Reason::NoMatchingRequirements)
             }
         }
+    }
+
+    /// What a dialect wants signed into the payment of an offer.
+    pub fn prescribe(&self, id: &DialectId, challenge: &Challenge, offer: &Offer) -> Prescribed {
+        self.by_id(id).map(|dialect| dialect.prescribe(challenge, offer)).unwrap_or_default()
     }
 
     /// The payment with what its dialect wants a buyer to repeat of the challenge.
@@ -254,6 +272,15 @@ impl Dialects {
         read: impl Fn(&dyn Dialect) -> Result<Option<T>, WireError>,
     ) -> Result<Option<T>, WireError> {
         self.iter().find_map(|dialect| read(dialect).transpose()).transpose()
+    }
+}
+
+/// What a dialect says of the offers that it can say.
+fn write_own(dialect: &dyn Dialect, challenge: &Challenge, parts: &mut ChallengeParts) {
+    match told_in(dialect, challenge) {
+        // With nothing to say it says nothing: an empty list would be read as an offer of nothing.
+        Cow::Owned(own) if own.offers.is_empty() => {}
+        own => dialect.write_challenge(&own, parts),
     }
 }
 

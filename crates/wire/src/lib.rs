@@ -4,12 +4,14 @@
 //! and a payment is recognised whatever language it comes in. `Ok(None)` always means "not my dialect".
 
 pub mod agentxpay;
+pub mod credentials;
 mod dialects;
 pub mod facilitator;
 pub mod header;
 pub mod inspect;
 pub mod json;
 mod members;
+pub mod mpp;
 pub mod pass;
 mod receipt;
 pub mod token;
@@ -23,11 +25,11 @@ mod tests;
 
 use groat_core::payment::DialectId;
 use groat_core::ports::{AccessClaim, NoAccess};
-use groat_core::{Challenge, Network, Offer, Payment, Reason, Receipt};
+use groat_core::{Challenge, Network, Offer, Payment, Reason, Receipt, Timestamp};
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
-pub use dialects::{COMPANION_HEADERS, Dialects, Fields, PAYMENT_HEADERS, RESPONSE_HEADERS};
+pub use dialects::{COMPANION_HEADERS, Dialects, Fields, PAYMENT_HEADERS, PAYMENT_SCHEMES, RESPONSE_HEADERS};
 pub use version::Version;
 
 /// A 402 under construction: every dialect adds its header fields and its members of the one JSON body.
@@ -78,6 +80,26 @@ impl WireError {
     }
 }
 
+/// How much of a 402 is another each time it is told. What is, is made for a [`Moment`](groat_core::offer::Moment).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Freshness {
+    /// Nothing: it is made once and kept.
+    Kept,
+    /// Header fields that the dialect adds, and without a moment does not write; the rest is kept.
+    Fields,
+    /// Members of the body as well: nothing can be kept.
+    Whole,
+}
+
+/// What a seller's challenge prescribes of the authorization that pays it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Prescribed {
+    /// Its number, where the buyer may not draw one.
+    pub nonce: Option<[u8; 32]>,
+    /// When it must have ended.
+    pub expires_at: Option<Timestamp>,
+}
+
 /// A request that carries a payment.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
@@ -110,6 +132,12 @@ pub trait Dialect: Send + Sync {
         &[]
     }
 
+    /// Schemes of `Authorization` that are payments of it, in lower case: each such credential is as good as money, and those
+    /// of other schemes are not ours. Challenges of these schemes are the cashier's alone.
+    fn payment_schemes(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Header fields of requests that go with them, and mean nothing to whoever is behind us.
     fn companion_fields(&self) -> &'static [&'static str] {
         &[]
@@ -125,10 +153,10 @@ pub trait Dialect: Send + Sync {
         reason.code()
     }
 
-    /// Whether every 402 of these offers is another: then it is made for a [`Moment`](groat_core::offer::Moment).
-    fn is_momentary(&self, offers: &[Offer]) -> bool {
+    /// How much of its half of a 402 of these offers is another each time.
+    fn freshness(&self, offers: &[Offer]) -> Freshness {
         let _ = offers;
-        false
+        Freshness::Kept
     }
 
     /// Heeds what a request says of the ways that its sender can pay. A hint, never a promise.
@@ -141,6 +169,12 @@ pub trait Dialect: Send + Sync {
 
     /// Reads a 402; offers keep their text where an echo must repeat it.
     fn read_challenge(&self, headers: &HeaderMap, body: &[u8]) -> Result<Option<Challenge>, WireError>;
+
+    /// What a buyer must sign into the payment of an offer, beside its terms.
+    fn prescribe(&self, challenge: &Challenge, offer: &Offer) -> Prescribed {
+        let _ = (challenge, offer);
+        Prescribed::default()
+    }
 
     /// The payment with everything that this dialect wants a buyer to repeat of the challenge and the chosen offer.
     fn accept(&self, payment: Payment, challenge: &Challenge, offer: &Offer) -> Payment {

@@ -79,6 +79,7 @@ pub(crate) fn read(value: &Value, place: &'static str) -> Result<(Receipt, Optio
         transaction: Some(members.text("transaction")?).filter(|text| !text.is_empty()).map(str::to_owned),
         payer: members.text_or_none("payer")?.filter(|text| !text.is_empty()).map(str::to_owned),
         amount,
+        settled_at: None,
     };
     Ok((receipt, members.text_or_none("errorMessage")?.map(str::to_owned)))
 }

@@ -13,6 +13,7 @@ pub mod exact;
 pub mod facilitator;
 pub mod framing;
 pub mod money;
+pub mod mpp;
 pub mod network;
 pub mod pass;
 pub mod path;
@@ -40,6 +41,7 @@ pub const ALL: &[(&str, Target)] = &[
     ("facilitator", facilitator::target),
     ("framing", framing::target),
     ("money", money::target),
+    ("mpp", mpp::target),
     ("network", network::target),
     ("pass", pass::target),
     ("path", path::target),

@@ -9,6 +9,7 @@ mod mutator;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
 use groat_fuzz_targets::{ALL, Target};
 use mutator::Mutator;
 
@@ -97,6 +98,16 @@ fn m01_m02_prices_are_exact() {
 #[test]
 fn r21_a_hash_in_another_spelling_is_the_same_payment() {
     run("agentxpay", 5_000);
+}
+
+#[test]
+fn r05_a_payment_of_mpp_has_one_text_and_its_number_follows_from_the_challenge() {
+    run("mpp", 4_000);
+    // Made by another implementation, so that not everything is refused.
+    let json = std::fs::read(fuzz_folder().join("corpus/mpp/credential")).unwrap();
+    let value = format!("Payment {}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json));
+    let headers = http::HeaderMap::from_iter([(http::header::AUTHORIZATION, value.parse().unwrap())]);
+    assert!(groat_wire::Dialects::standard().read_payment(&headers).unwrap().is_some());
 }
 
 #[test]

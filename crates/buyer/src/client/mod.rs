@@ -22,7 +22,7 @@ use ::url::Url;
 use groat_core::books::Purchase;
 use groat_core::payment::Fingerprint;
 use groat_store::Journal;
-use groat_wire::PAYMENT_HEADERS;
+use groat_wire::credentials;
 use reqwest::{Method, Request};
 
 pub use buyer::{Approver, Bought, Buyer, DenyAll, Options, PaidWith, SpentToday};
@@ -178,7 +178,7 @@ fn payable(mut request: Request) -> Result<Request, BuyError> {
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(BuyError::fault(format!("`{url}` cannot be asked: write https://host/path")));
     }
-    if PAYMENT_HEADERS.iter().any(|name| request.headers().contains_key(*name)) {
+    if credentials::has_payment(request.headers()) {
         return Err(BuyError::fault(
             "the request carries a payment already: send it without, this client pays",
         ));

@@ -7,7 +7,6 @@ use groat_core::ports::{PayRequest, Payer};
 use groat_core::{Challenge, Network, Offer, Payment, Reason, Timestamp};
 use groat_failpoints::reach;
 use groat_store::{Applied, Entry};
-use http::HeaderMap;
 use reqwest::Request;
 
 use super::choose::PlannedOffer;
@@ -250,8 +249,16 @@ impl Client {
     ) -> Result<SignedPayment, BuyError> {
         let payer = self.payer(offer).ok_or_else(|| BuyError::NoOffer(offer.scheme.clone()))?;
         let now = self.buyer.clock.now();
-        let window_s_max = self.buyer.policy.window_s_max;
-        let pay = PayRequest { dialect: wish.dialect, offer, now, window_s_max, nonce: random()? };
+        let prescribed = self.buyer.dialects.prescribe(wish.dialect, wish.challenge, offer);
+        let mut window_s_max = self.buyer.policy.window_s_max;
+        if let Some(expires_at) = prescribed.expires_at {
+            if expires_at <= now {
+                return Err(BuyError::fault("the challenge has expired: repeat the command"));
+            }
+            window_s_max = window_s_max.min(expires_at.since(now));
+        }
+        let nonce = prescribed.nonce.map_or_else(random, Ok)?;
+        let pay = PayRequest { dialect: wish.dialect, offer, now, window_s_max, nonce };
         let payment = payer.pay(pay, self.buyer.signer.as_ref()).await?;
         let signed = self.sendable(wish, payer.as_ref(), payment.clone(), offer, now);
         match &signed {
@@ -289,7 +296,7 @@ impl Client {
             )));
         }
         // What cannot be sent must not be kept as if it had been.
-        self.buyer.dialects.write_payment(&payment, &mut HeaderMap::new())?;
+        self.buyer.dialects.write_payment(&payment, &mut wish.request.headers().clone())?;
         let order_at = match self.buyer.dialects.write_order(&payment).transpose()? {
             Some(_) => Some(self.order_at(wish)?),
             None => None,

@@ -134,6 +134,7 @@ impl Seller {
                 transaction: Some(format!("0x{}", "ab".repeat(32))),
                 payer: None,
                 amount: None,
+                settled_at: None,
             };
             let mut response = status_only(status);
             self.dialects.write_receipt(&dialect, &receipt, response.headers_mut());

@@ -9,6 +9,7 @@ mod limits;
 mod once;
 mod orders;
 mod passes;
+mod prescribed;
 mod redirects;
 mod resume;
 mod secrets;

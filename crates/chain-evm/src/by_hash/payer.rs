@@ -194,6 +194,7 @@ pub(super) fn seen(payment: &Payment, receipt: &TxReceipt) -> Receipt {
         transaction: Some(receipt.transaction_hash.to_string()),
         payer: receipt.from.map(account::text),
         amount: None,
+        settled_at: None,
     }
 }
 

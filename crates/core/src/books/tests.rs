@@ -186,6 +186,7 @@ fn receipt() -> Receipt {
         transaction: None,
         payer: None,
         amount: None,
+        settled_at: None,
     }
 }
 

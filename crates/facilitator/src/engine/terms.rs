@@ -14,6 +14,7 @@ pub(super) fn ended(record: &Settlement) -> Option<Result<Receipt, Failure>> {
             transaction: Some(settled.transaction.clone()),
             payer: Some(record.payer.clone()),
             amount: None,
+            settled_at: None,
         })),
         SettlementState::Failed { reason, transaction } => {
             let (payer, transaction) = (Some(record.payer.clone()), transaction.clone());

@@ -108,6 +108,7 @@ pub(super) async fn settle(
                 transaction: Some(transaction),
                 payer: None,
                 amount: None,
+                settled_at: None,
             })
         }
         Err(Failure::Fault(trouble)) => return fault(&trouble),

@@ -44,7 +44,7 @@ fn every_dialect_and_offer_of_one_route_is_shown() {
     let (code, told, _) = inspect(data.path(), &[&url]);
     assert_eq!(code, 0, "{told}");
     assert!(told.ends_with("\nnothing is wrong\n"), "{told}");
-    for dialect in ["x402-v2", "x402-v1", "token", "agentxpay", "want-pay"] {
+    for dialect in ["x402-v2", "x402-v1", "token", "agentxpay", "want-pay", "mpp"] {
         assert!(told.lines().any(|line| line == dialect), "{dialect} in {told}");
     }
     for part in [

@@ -14,7 +14,7 @@ use groat_core::payment::Fingerprint;
 use groat_core::{Challenge, Offer, Pass, Payment, PaymentId, Reason, Timestamp};
 use groat_failpoints::reach;
 use groat_wire::pass::PASS_HEADER;
-use groat_wire::{Asked, COMPANION_HEADERS, PAYMENT_HEADERS, RESPONSE_HEADERS, WireError};
+use groat_wire::{Asked, COMPANION_HEADERS, Freshness, PAYMENT_HEADERS, RESPONSE_HEADERS, WireError};
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH,
@@ -59,7 +59,8 @@ pub(crate) async fn admit(
         let headers = response.headers_mut();
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
         headers.append(VARY, HeaderValue::from_static("Origin"));
-        if let Ok(exposed) = HeaderValue::from_str(&RESPONSE_HEADERS.join(", ")) {
+        let exposed: Vec<&str> = RESPONSE_HEADERS.iter().copied().chain(["WWW-Authenticate"]).collect();
+        if let Ok(exposed) = HeaderValue::from_str(&exposed.join(", ")) {
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
         }
     }
@@ -215,24 +216,35 @@ pub(super) async fn serve_unpaid(
 fn unpaid(route: &Route, parts: &Parts, url: &str, offers: &[Offer]) -> Response<Body> {
     let method = &parts.method;
     let dialects = &route.shop.dialects;
-    if dialects.are_momentary(offers) {
+    let freshness = dialects.freshness(offers);
+    if freshness == Freshness::Whole {
         let mut challenge = route.challenge(method, url, offers.to_vec());
         dialects.hear(&parts.headers, &mut challenge);
         return challenge::encode(dialects, StatusCode::PAYMENT_REQUIRED, &challenge, None).response();
     }
+    let mut response = kept(route, method, url, offers).response();
+    if freshness == Freshness::Fields {
+        let challenge = route.challenge(method, url, offers.to_vec());
+        dialects.write_fresh_fields(&challenge, response.headers_mut());
+    }
+    response
+}
+
+/// What all unpaid requests for the same are told.
+fn kept(route: &Route, method: &Method, url: &str, offers: &[Offer]) -> Arc<Reply> {
     // Only where passes are sold does the method count.
     let asked = match route.sells_passes() {
         true => Cow::Owned(format!("{} {url}", passes::bought_as(method))),
         false => Cow::Borrowed(route.resource_url(url)),
     };
     if let Some(reply) = route.cache.find(&asked) {
-        return reply.response();
+        return reply;
     }
-    let challenge = route.challenge(method, url, offers.to_vec());
+    let challenge = Challenge { moment: None, ..route.challenge(method, url, offers.to_vec()) };
     let reply = challenge::encode(&route.shop.dialects, StatusCode::PAYMENT_REQUIRED, &challenge, None);
     let reply = Arc::new(reply);
     route.cache.keep(&asked, &reply);
-    reply.response()
+    reply
 }
 
 /// Which offer is paid, and what makes the payment unique.

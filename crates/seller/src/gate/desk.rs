@@ -126,6 +126,6 @@ impl Desk {
         transaction: Option<String>,
         payer: Option<String>,
     ) -> Receipt {
-        Receipt { outcome, network: self.network.clone(), transaction, payer, amount: None }
+        Receipt { outcome, network: self.network.clone(), transaction, payer, amount: None, settled_at: None }
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use groat_wire::pass::PASS_HEADER_NAME;
-use groat_wire::{COMPANION_HEADERS, PAYMENT_HEADERS, RESPONSE_HEADERS};
-use http::header::{CACHE_CONTROL, CONNECTION, VARY};
+use groat_wire::{COMPANION_HEADERS, PAYMENT_HEADERS, RESPONSE_HEADERS, credentials};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONNECTION, VARY, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Fields that some frameworks obey instead of method and path (threat row H16).
@@ -54,6 +54,7 @@ pub(crate) fn strip_request(headers: &mut HeaderMap) {
     for name in spoken.chain(TRICKS).chain(FROM_GATE).chain(OWN) {
         headers.remove(*name);
     }
+    credentials::take_payments(headers, &AUTHORIZATION);
     strip_hop(headers);
 }
 
@@ -62,6 +63,7 @@ pub(crate) fn strip_response(headers: &mut HeaderMap) {
     for name in RESPONSE_HEADERS.iter().chain(OWN) {
         headers.remove(*name);
     }
+    credentials::take_payments(headers, &WWW_AUTHENTICATE);
     strip_hop(headers);
 }
 
@@ -84,8 +86,8 @@ fn strip_hop(headers: &mut HeaderMap) {
 /// Answers differ by who pays, so caches must tell them apart (threat row G18).
 pub(crate) fn vary(headers: &mut HeaderMap) {
     static FIELDS: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
-        let hints = ["want-pay", PASS_HEADER_NAME, "authorization"];
-        let names: Vec<&str> = PAYMENT_HEADERS.iter().copied().chain(hints).collect();
+        let spoken = PAYMENT_HEADERS.iter().chain(COMPANION_HEADERS.iter()).copied();
+        let names: Vec<&str> = spoken.chain([PASS_HEADER_NAME, "authorization"]).collect();
         HeaderValue::try_from(names.join(", ")).ok()
     });
     if let Some(fields) = &*FIELDS {
@@ -131,6 +133,17 @@ mod tests {
             keep_private(&mut headers);
             assert_eq!(headers[CACHE_CONTROL], kept);
         }
+    }
+
+    #[test]
+    fn g18_every_field_that_a_dialect_reads_of_a_request_tells_answers_apart() {
+        let mut headers = HeaderMap::new();
+        vary(&mut headers);
+        let told: Vec<&str> = headers[VARY].to_str().unwrap().split(", ").collect();
+        for name in PAYMENT_HEADERS.iter().chain(COMPANION_HEADERS.iter()).chain(&[PASS_HEADER_NAME]) {
+            assert!(told.contains(name), "{name}");
+        }
+        assert!(told.contains(&"authorization"));
     }
 
     #[test]

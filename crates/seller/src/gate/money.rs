@@ -195,7 +195,7 @@ impl Till<'_> {
                 tracing::error!(payment = %self.id, "the facilitator's receipt is for another payment");
                 Err(Fault::Pending { transaction: receipt.transaction }.into())
             }
-            ReceiptOutcome::Settled => Ok(receipt),
+            ReceiptOutcome::Settled => Ok(Receipt { settled_at: Some(self.shop.now()), ..receipt }),
         }
     }
 
@@ -268,6 +268,7 @@ pub(crate) async fn known(shop: &Shop, due: Due<'_>) -> Known {
             transaction: Some(settled.transaction),
             payer: Some(status.payer),
             amount: None,
+            settled_at: Some(shop.now()),
         }),
         SettlementState::Submitted { transaction, .. } => Known::Moving(Some(transaction)),
         SettlementState::Failed { reason, .. } => Known::Failed(reason),

@@ -42,14 +42,19 @@ impl Reply {
     pub(crate) fn with_bad_token(mut self, why: Option<&str>) -> Self {
         let Some(why) = why else { return self };
         let error = format!(r#"error="invalid_token", error_description="{why}""#);
-        // One challenge of a scheme says all of it.
-        let said = self.headers.get(WWW_AUTHENTICATE).and_then(|said| said.to_str().ok());
-        let text = match said.filter(|said| said.starts_with("Bearer ")) {
+        // One challenge of a scheme says all of it, and what other schemes say stays behind it.
+        let is_bearer = |said: &HeaderValue| said.as_bytes().starts_with(b"Bearer ");
+        let (bearer, others): (Vec<_>, Vec<_>) =
+            self.headers.get_all(WWW_AUTHENTICATE).iter().cloned().partition(is_bearer);
+        let text = match bearer.first().and_then(|said| said.to_str().ok()) {
             Some(said) => format!("{said}, {error}"),
             None => format!("Bearer {error}"),
         };
         if let Ok(value) = HeaderValue::try_from(text) {
             self.headers.insert(WWW_AUTHENTICATE, value);
+            others.into_iter().for_each(|value| {
+                self.headers.append(WWW_AUTHENTICATE, value);
+            });
         }
         self
     }
@@ -103,5 +108,31 @@ pub(crate) fn answer(status: StatusCode, headers: &HeaderMap, body: Option<&[u8]
         status: status.as_u16(),
         headers: headers.iter().filter_map(field).collect(),
         body: body.map(|bytes| data_encoding::BASE64.encode(bytes)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_token_is_told_in_its_own_challenge_and_the_others_stay() {
+        for (said, told) in [
+            (vec![], vec![r#"Bearer error="#]),
+            (vec!["Bearer realm=\"a\""], vec![r#"Bearer realm="a", error="#]),
+            (vec!["Bearer realm=\"a\"", "Other b=1"], vec![r#"Bearer realm="a", error="#, "Other b=1"]),
+            (vec!["Other b=1", "Other b=2"], vec![r#"Bearer error="#, "Other b=1", "Other b=2"]),
+        ] {
+            let mut reply = Reply::error(StatusCode::PAYMENT_REQUIRED, "x", "y");
+            for value in said {
+                reply.headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(value));
+            }
+            let reply = reply.with_bad_token(Some("it is old"));
+            let values: Vec<_> = reply.headers.get_all(WWW_AUTHENTICATE).iter().collect();
+            assert_eq!(values.len(), told.len());
+            for (value, start) in values.into_iter().zip(told) {
+                assert!(value.to_str().unwrap().starts_with(start), "{value:?}");
+            }
+        }
     }
 }

@@ -187,6 +187,7 @@ pub(crate) fn receipt(transaction: &str) -> Receipt {
         transaction: Some(transaction.to_owned()),
         payer: Some(PAYER.to_owned()),
         amount: None,
+        settled_at: None,
     }
 }
 

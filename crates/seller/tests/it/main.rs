@@ -11,6 +11,7 @@ mod crash;
 mod credit;
 mod gateway;
 mod kit;
+mod mpp;
 mod once;
 mod paid_before;
 mod passes;

@@ -157,7 +157,9 @@ async fn c20_tokens_of_others_go_through_and_a_payment_beside_a_bad_pass_counts(
     assert!(String::from_utf8_lossy(&seen.body).ends_with(r#"["Bearer their.own.token"]"#), "{seen:?}");
     // Not ours, so nothing is wrong with it.
     let unpaid = send(&app, bearer("/weather", "their.own.token")).await;
-    assert_eq!((unpaid.status, unpaid.header("www-authenticate")), (StatusCode::PAYMENT_REQUIRED, ""));
+    assert_eq!(unpaid.status, StatusCode::PAYMENT_REQUIRED);
+    let mut told = unpaid.headers.get_all("www-authenticate").iter();
+    assert!(!told.any(|value| value.to_str().unwrap().contains("Bearer")), "{unpaid:?}");
     // One of another instance's key is no business of ours; one of ours for elsewhere is told, and does not hurt.
     let token = seen.header(FIELD).to_owned();
     let mut request = pay_for(&app, get("/news"), "b").await;

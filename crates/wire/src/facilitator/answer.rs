@@ -86,7 +86,10 @@ impl SettleResponse {
             Reason::SettlementPending => ReceiptOutcome::Pending,
             reason => ReceiptOutcome::Failed(reason),
         };
-        Self { receipt: Receipt { outcome, network, transaction, payer, amount: None }, message }
+        Self {
+            receipt: Receipt { outcome, network, transaction, payer, amount: None, settled_at: None },
+            message,
+        }
     }
 
     /// The body, in the spelling of `version`.

@@ -143,6 +143,7 @@ fn receipts_go_out_in_version_2_and_in_the_language_of_the_payment() {
         transaction: Some("0xab".into()),
         payer: None,
         amount: None,
+        settled_at: None,
     };
     let mut headers = HeaderMap::new();
     dialects().write_receipt(&x402_v2::ID, &receipt, &mut headers);

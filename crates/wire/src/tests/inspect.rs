@@ -12,7 +12,7 @@ use super::{ASSET, PAY_TO, challenge, dialects, object, offer};
 use crate::inspect::{Report, Severity, report};
 use crate::want_pay::WantPay;
 use crate::want_pay::id::RequestKey;
-use crate::{agentxpay, header, token, want_pay, x402_v1, x402_v2};
+use crate::{agentxpay, header, mpp, token, want_pay, x402_v1, x402_v2};
 
 const NOW: Timestamp = Timestamp(1_735_919_700);
 
@@ -101,7 +101,8 @@ fn in_a_402_that_we_write_every_dialect_is_read_and_nothing_is_wrong() {
             (x402_v1::ID.as_str(), 1),
             (token::ID.as_str(), 1),
             (agentxpay::ID.as_str(), 1),
-            (want_pay::ID.as_str(), 1)
+            (want_pay::ID.as_str(), 1),
+            (mpp::ID.as_str(), 1)
         ]
     );
     assert_eq!(report.body_bytes, good.body.to_string().len());

@@ -3,6 +3,7 @@
 mod agentxpay;
 mod bare;
 mod facilitator;
+mod fresh;
 mod inspect;
 mod noise;
 mod round_trips;

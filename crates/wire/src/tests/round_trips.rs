@@ -102,7 +102,7 @@ prop_compose! {
         payer in option::of(word()),
         amount in option::of(amount()),
     ) -> Receipt {
-        Receipt { outcome, network, transaction, payer, amount }
+        Receipt { outcome, network, transaction, payer, amount, settled_at: None }
     }
 }
 

@@ -16,7 +16,7 @@ use super::negotiation::{Method, WantPay as Wishes};
 use super::proof::{Place, Proof, Strictness};
 use super::request::{ALTERNATIVES_MAX, LIFETIME_S, More, PaymentRequest, TEXT_CHARS_MAX, is_facilitator};
 use super::{Code, PROOF_GRACE_S, chain_name, pay_header};
-use crate::{Asked, ChallengeParts, Dialect, WireError};
+use crate::{Asked, ChallengeParts, Dialect, Freshness, WireError};
 
 /// The name of this dialect.
 pub const ID: DialectId = DialectId::new("want-pay");
@@ -143,8 +143,11 @@ impl Dialect for WantPay {
         &[WANT_PAY]
     }
 
-    fn is_momentary(&self, offers: &[Offer]) -> bool {
-        self.seller.is_some() && offers.iter().any(|offer| offer.scheme == SCHEME)
+    fn freshness(&self, offers: &[Offer]) -> Freshness {
+        match self.seller.is_some() && offers.iter().any(|offer| offer.scheme == SCHEME) {
+            true => Freshness::Whole,
+            false => Freshness::Kept,
+        }
     }
 
     /// What the buyer can pay with is asked for; the list stays as it is. Nothing of it is a promise.

@@ -54,7 +54,7 @@ pub(crate) struct Options {
     /// Show what it would cost, and pay nothing
     #[arg(long)]
     dry_run: bool,
-    /// Pay in this dialect only: x402-v2, x402-v1, token, agentxpay, want-pay
+    /// Pay in this dialect only, such as x402-v2 or token
     #[arg(long, value_name = "NAME", value_parser = dialect)]
     dialect: Option<DialectId>,
     /// Pay out of the balance that the seller keeps for your key, and out of nothing else; see `groat balance`
