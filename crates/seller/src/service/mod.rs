@@ -5,6 +5,7 @@
 //! | `POST /token/{method}/{path}` | buys a pass for that resource; the body is an order of the token dialect |
 //! | `GET /token/…/quote?resource=` | the 402 of a resource without asking for it |
 //! | `GET /x402/payments/{id}` | what became of a payment |
+//! | `GET /x402/payments?authorization=` | the same, for whoever kept only what it signed |
 //! | `POST /x402/introspect` | whether a pass is good (RFC 7662) |
 //! | `GET /.well-known/jwks.json` | the key that passes are signed with (RFC 7517) |
 //! | `GET /x402/schemes/{name}` | what a `Payment-Scheme` means |
@@ -18,6 +19,7 @@
 
 mod balance;
 mod checkout;
+mod lookup;
 mod order;
 mod tell;
 
@@ -33,6 +35,7 @@ use groat_core::payment::Fingerprint;
 use groat_core::ports::Checkouts;
 use http::{Method, Request, Response, StatusCode};
 use tower::Service;
+use url::form_urlencoded;
 
 use crate::canonical;
 use crate::config::ConfigError;
@@ -134,7 +137,8 @@ impl PaymentService {
             (&Method::POST, ("orders", "")) => self.begin(&parts, body).await,
             (&Method::POST, ("webhooks", name)) => self.webhook(&parts, name, body).await,
             (_, ("orders" | "webhooks", _)) => Err(wrong_method("POST")),
-            (&Method::GET, ("payments", id)) if !id.is_empty() => self.payment(id).await,
+            (&Method::GET, ("payments", "")) => self.search(&parts).await,
+            (&Method::GET, ("payments", id)) => self.payment(id).await,
             (&Method::GET, ("schemes", "")) => Ok(self.schemes()),
             (&Method::GET, ("schemes", name)) => self.scheme(name),
             (&Method::POST, ("introspect", "")) => self.introspect(&parts, body).await,
@@ -149,6 +153,12 @@ impl PaymentService {
         let fits = |priced: &&Priced| priced.pattern.covers(method) && priced.pattern.matches(path);
         self.priced.iter().find(fits).map(|priced| &priced.route)
     }
+}
+
+/// What the query says under a name, the first time.
+fn asked(query: Option<&str>, name: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(query?.as_bytes());
+    pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
 fn wrong_method(allowed: &'static str) -> Reply {

@@ -4,13 +4,12 @@ use axum::body::Body;
 use http::request::Parts;
 use http::{HeaderName, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
-use url::form_urlencoded;
 
 use groat_core::Reason;
 use groat_wire::pass::{self, PASS_HEADER};
 use groat_wire::token::{Given, write_given};
 
-use super::PaymentService;
+use super::{PaymentService, asked};
 use crate::canonical::{self, UrlFault};
 use crate::gate::{self, Reply, Wanted};
 
@@ -97,14 +96,9 @@ impl PaymentService {
 
     /// The 402 of a resource, for whoever has read only header fields.
     pub(super) fn quote(&self, parts: &Parts, rest: &str) -> Result<Response<Body>, Reply> {
-        let asked = |name: &str| {
-            let query = parts.uri.query().unwrap_or_default();
-            form_urlencoded::parse(query.as_bytes())
-                .find(|(key, _)| key == name)
-                .map(|(_, value)| value.into_owned())
-        };
-        let resource = match asked("resource") {
-            Some(url) => split(&url, asked("method").as_deref()),
+        let query = parts.uri.query();
+        let resource = match asked(query, "resource") {
+            Some(url) => split(&url, asked(query, "method").as_deref()),
             None => {
                 let named = rest.trim_start_matches('/').trim_end_matches("/quote");
                 named.split_once('/').map(|(method, path)| (method.to_owned(), format!("/{path}")))
