@@ -22,7 +22,7 @@ pub struct PassTerms {
 }
 
 impl PassTerms {
-    /// No pass lasts longer: it cannot be taken back.
+    /// No pass lasts longer: whoever checks it elsewhere by its signature alone does not hear that it was taken back.
     pub const TTL_S_MAX: u64 = 3_600;
     /// The longest name of a scope, in bytes.
     pub const SCOPE_SIZE_BYTES_MAX: usize = 256;

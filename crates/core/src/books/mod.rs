@@ -64,7 +64,7 @@ pub enum Book {
     Events,
     /// Gas that was set aside for callers of the facilitator: `day/caller`.
     Budgets,
-    /// How often passes were used that are good for a number of requests, by payment id.
+    /// How often passes were used that are good for a number of requests, and which were taken back, by payment id.
     Passes,
     /// Passes that a buyer was given, by a hash of method, origin and path.
     KeptPasses,

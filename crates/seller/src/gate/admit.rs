@@ -28,9 +28,9 @@ use tower::ServiceExt;
 use super::desk::Desk;
 use super::flights::{Prints, Seat, Ticket};
 use super::handler::{self, Collected, Trouble};
-use super::passes::{self, Shown};
+use super::passes::{self, Shown, Standing};
 use super::work::{Order, Work};
-use super::{Inner, Reply, access, challenge, headers, strip_request, strip_response};
+use super::{Inner, Reply, access, challenge, headers, standing, strip_request, strip_response};
 use crate::canonical::{UrlFault, request_url, same_resource};
 use crate::paid::Paid;
 use crate::pay::Shop;
@@ -80,9 +80,9 @@ async fn decide(
 
     let shown = show(&route, &mut parts, &url);
     let not_good = match shown {
-        Shown::Good(pass) => match with_pass(&route, &pass).await? {
-            true => return let_through(&route, &pass, parts, body, inner()).await,
-            false => Some("the pass is used up"),
+        Shown::Good(pass) => match with_pass(&route, &pass).await?.problem() {
+            None => return let_through(&route, &pass, parts, body, inner()).await,
+            problem => problem,
         },
         Shown::Bad(why) => Some(why),
         Shown::Nothing => None,
@@ -156,8 +156,8 @@ fn show(route: &Route, parts: &mut Parts, url: &str) -> Shown {
 }
 
 /// Whether the pass is good for one more request, which is written down.
-async fn with_pass(route: &Route, pass: &Pass) -> Result<bool, Reply> {
-    route.shop.passes.take_use(pass, route.shop.now()).await.map_err(|fault| {
+async fn with_pass(route: &Route, pass: &Pass) -> Result<Standing, Reply> {
+    standing::take_use(&route.shop, pass).await.map_err(|fault| {
         tracing::warn!(%fault, "a pass cannot be looked up");
         let message = "the pass cannot be looked up: send the same request again later";
         Reply::error(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", message)

@@ -1,20 +1,22 @@
 //! Passes: given with the answer to a payment, and shown instead of one.
 //!
 //! A pass that was read once is remembered, so that showing it again costs no signature check. Only one that is good
-//! for a number of requests has a record in the book; its use is written before the request is let in (threat row
-//! T12).
+//! for a number of requests, or was taken back, has a record in the book; a use is written before the request is let in
+//! (threat row T12). What the money behind a pass has come to is looked at in `standing`.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use groat_core::books::{PassUse, PassUseEvent, Sale};
+use groat_core::books::{Aggregate, PassUse, PassUseEvent, Sale};
 use groat_core::ports::Store;
 use groat_core::{Fault, Offer, Pass, PassTerms, Receipt, Timestamp};
 use groat_store::{Applied, Journal};
 use groat_wire::pass::{self, PassError, PassKey};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
+
+use super::standing::Looks;
 
 /// Passes that are remembered; one more, and those whose time is over are forgotten, or all.
 const KNOWN_MAX: usize = 10_000;
@@ -27,6 +29,40 @@ pub(crate) struct Passes {
     issuer: String,
     known: Mutex<HashMap<Box<str>, Arc<Pass>>>,
     uses: Journal<PassUse>,
+    pub(super) looks: Looks,
+}
+
+/// Whether a pass that is ours and in its time lets anybody in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It does.
+    Good,
+    /// It was good for a number of requests, and they were made.
+    UsedUp,
+    /// It was taken back.
+    Revoked,
+    /// The money that has bought it is not there any more.
+    Undone,
+}
+
+impl Standing {
+    pub(super) fn of(record: Option<&PassUse>) -> Self {
+        match record {
+            Some(record) if record.revoked_at.is_some() => Self::Revoked,
+            Some(record) if record.is_used_up() => Self::UsedUp,
+            _ => Self::Good,
+        }
+    }
+
+    /// What is wrong, for people; `None` when nothing is.
+    pub(crate) fn problem(self) -> Option<&'static str> {
+        match self {
+            Self::Good => None,
+            Self::UsedUp => Some("the pass is used up"),
+            Self::Revoked => Some("the pass was revoked"),
+            Self::Undone => Some("the payment of the pass was undone"),
+        }
+    }
 }
 
 /// What a request shows.
@@ -42,7 +78,7 @@ pub(crate) enum Shown {
 
 impl Passes {
     pub(crate) fn new(key: PassKey, issuer: String, store: Arc<dyn Store>) -> Self {
-        Self { key, issuer, known: Mutex::default(), uses: Journal::new(store) }
+        Self { key, issuer, known: Mutex::default(), uses: Journal::new(store), looks: Looks::default() }
     }
 
     /// Who gives them.
@@ -55,12 +91,14 @@ impl Passes {
         self.key.public_jwk()
     }
 
-    /// The pass of a token, if it is good for one more request. Nothing is used up.
-    pub(crate) async fn examine(&self, token: &str, now: Timestamp) -> Result<Option<Arc<Pass>>, Fault> {
-        let Ok(pass) = self.read(token, now) else { return Ok(None) };
-        let Some(uses_max) = pass.uses else { return Ok(Some(pass)) };
-        let used = self.uses.load(&pass.payment.to_string()).await?.map_or(0, |entry| entry.record.uses);
-        Ok((used < uses_max).then_some(pass))
+    /// The pass of a token, if it is ours and in its time.
+    pub(crate) fn of_token(&self, token: &str, now: Timestamp) -> Option<Arc<Pass>> {
+        self.read(token, now).ok()
+    }
+
+    /// What the book says of a pass; `None` while nothing has happened to it.
+    pub(super) async fn record(&self, pass: &Pass) -> Result<Option<PassUse>, Fault> {
+        Ok(self.uses.load(&pass.payment.to_string()).await?.map(|entry| entry.record))
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Pass>>> {
@@ -132,24 +170,40 @@ impl Passes {
         Ok(read)
     }
 
-    /// One use of a pass, written down; `false` when it is used up.
-    pub(crate) async fn take_use(&self, pass: &Pass, now: Timestamp) -> Result<bool, Fault> {
-        let Some(uses_max) = pass.uses else { return Ok(true) };
+    /// One use of a pass, written down where uses are counted.
+    pub(crate) async fn take_use(&self, pass: &Pass, now: Timestamp) -> Result<Standing, Fault> {
+        if pass.uses.is_none() {
+            return Ok(Standing::of(self.record(pass).await?.as_ref()));
+        }
+        self.write(pass, PassUseEvent::Use, now).await
+    }
+
+    /// Takes a pass back, for every gate on this book. Once more changes nothing.
+    pub(crate) async fn revoke(&self, pass: &Pass, now: Timestamp) -> Result<(), Fault> {
+        self.write(pass, PassUseEvent::Revoke, now).await.map(drop)
+    }
+
+    /// Writes what happens to a pass; what stands in its way is told.
+    async fn write(&self, pass: &Pass, event: PassUseEvent, now: Timestamp) -> Result<Standing, Fault> {
         for _ in 0..TRIES_MAX {
             let applied = match self.uses.load(&pass.payment.to_string()).await? {
-                Some(entry) => self.uses.apply(entry, PassUseEvent::Use, now).await?,
+                Some(entry) => self.uses.apply(entry, event, now).await?,
                 None => {
-                    let expires_at = pass.expires_at;
-                    let first = PassUse { payment: pass.payment, uses_max, uses: 1, expires_at };
+                    let Pass { payment, uses: uses_max, expires_at, .. } = pass.clone();
+                    let unused = PassUse { payment, uses_max, uses: 0, expires_at, revoked_at: None };
+                    let Some(first) = unused.apply(event, now) else { return Ok(Standing::UsedUp) };
                     match self.uses.create(first).await? {
-                        Some(_) => return Ok(true),
+                        Some(entry) => Applied::Done(entry),
                         None => Applied::Stale,
                     }
                 }
             };
             match applied {
-                Applied::Done(_) => return Ok(true),
-                Applied::Impossible(_) => return Ok(false),
+                Applied::Done(_) => return Ok(Standing::Good),
+                Applied::Impossible(entry) => {
+                    let standing = Standing::of(Some(&entry.record));
+                    return Ok(if standing == Standing::Good { Standing::UsedUp } else { standing });
+                }
                 Applied::Stale => {}
             }
         }

@@ -7,6 +7,7 @@
 //! | `GET /x402/payments/{id}` | what became of a payment |
 //! | `GET /x402/payments?authorization=` | the same, for whoever kept only what it signed |
 //! | `POST /x402/introspect` | whether a pass is good (RFC 7662) |
+//! | `POST /x402/revoke` | takes a pass back (RFC 7009) |
 //! | `GET /.well-known/jwks.json` | the key that passes are signed with (RFC 7517) |
 //! | `GET /x402/schemes/{name}` | what a `Payment-Scheme` means |
 //! | `GET /x402/balance/{account}` | what happened to a balance; signed by its holder |
@@ -22,6 +23,7 @@ mod checkout;
 mod lookup;
 mod order;
 mod tell;
+mod tokens;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -142,7 +144,8 @@ impl PaymentService {
             (&Method::GET, ("schemes", "")) => Ok(self.schemes()),
             (&Method::GET, ("schemes", name)) => self.scheme(name),
             (&Method::POST, ("introspect", "")) => self.introspect(&parts, body).await,
-            (_, ("introspect", "")) => Err(wrong_method("POST")),
+            (&Method::POST, ("revoke", "")) => self.revoke(&parts, body).await,
+            (_, ("introspect" | "revoke", "")) => Err(wrong_method("POST")),
             (_, ("payments" | "schemes", _)) if *asked != Method::GET => Err(wrong_method("GET, HEAD")),
             _ => Err(Reply::error(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")),
         }

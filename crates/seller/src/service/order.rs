@@ -9,9 +9,10 @@ use groat_core::Reason;
 use groat_wire::pass::{self, PASS_HEADER};
 use groat_wire::token::{Given, write_given};
 
+use super::tokens::unavailable;
 use super::{PaymentService, asked};
 use crate::canonical::{self, UrlFault};
-use crate::gate::{self, Reply, Wanted};
+use crate::gate::{self, Reply, Standing, Wanted};
 
 /// What an order may be, in bytes; the codec has a limit of its own.
 const ORDER_SIZE_BYTES_MAX: usize = 64 * 1024;
@@ -31,9 +32,9 @@ impl PaymentService {
         let (route, wanted) = self.wanted(parts, &resource.0, &resource.1)?;
         match gate::buy_pass(route, wanted, &body).await {
             Ok((response, id)) if is_slow(&body) => {
-                Ok(self.given(later(response, &id.to_string()).await, &id.to_string()))
+                self.given(later(response, &id.to_string()).await, &id.to_string()).await
             }
-            Ok((response, id)) => Ok(self.given(response, &id.to_string())),
+            Ok((response, id)) => self.given(response, &id.to_string()).await,
             Err(reply) => Ok(refused(reply.response())),
         }
     }
@@ -61,20 +62,18 @@ impl PaymentService {
     }
 
     /// The answer of the gate, as the answer to an order.
-    fn given(&self, response: Response<Body>, id: &str) -> Response<Body> {
+    async fn given(&self, response: Response<Body>, id: &str) -> Result<Response<Body>, Reply> {
         let (parts, body) = response.into_parts();
         let token = parts.headers.get(PASS_HEADER).and_then(|token| token.to_str().ok());
         let mut reply = match token {
             // Refused, pending or broken: what a payer can do is said already.
             _ if !parts.status.is_success() || parts.status == StatusCode::ACCEPTED => {
-                return refused(Response::from_parts(parts, body));
+                return Ok(refused(Response::from_parts(parts, body)));
             }
-            None => {
-                let message = "this payment has bought a pass whose time is over: sign a new permit";
-                return Reply::error(StatusCode::GONE, "pass_expired", message).response();
-            }
+            None => return Err(expired()),
             Some(token) => {
                 let now = self.shop.now();
+                self.is_still_good(token).await?;
                 let expires_in_s = pass::peek(token).map(|(expires_at, _)| expires_at.since(now));
                 let given = Given { token: token.to_owned(), expires_in_s, transaction: None };
                 let metadata =
@@ -87,7 +86,25 @@ impl PaymentService {
             |name: &HeaderName| groat_wire::RESPONSE_HEADERS.contains(&name.as_str()) && *name != PASS_HEADER;
         let receipts = parts.headers.iter().filter(|(name, _)| ours(name));
         reply.headers.extend(receipts.map(|(name, value)| (name.clone(), value.clone())));
-        reply.response()
+        Ok(reply.response())
+    }
+
+    /// A token that was taken back, or whose money is not there any more, is not given again. One that is used up is, as it
+    /// is the token of this payment.
+    async fn is_still_good(&self, token: &str) -> Result<(), Reply> {
+        let Some(pass) = self.shop.passes.of_token(token, self.shop.now()) else { return Err(expired()) };
+        match gate::standing(&self.shop, &pass).await.map_err(unavailable)? {
+            Standing::Good | Standing::UsedUp => Ok(()),
+            Standing::Revoked => {
+                let message = "the pass of this payment was revoked: sign a new permit";
+                Err(Reply::error(StatusCode::GONE, "pass_revoked", message))
+            }
+            Standing::Undone => {
+                let message = "this payment was undone on its chain: GET /x402/payments/ID tells whether it comes again, \
+                    and only when it has failed is it time for a new permit";
+                Err(Reply::error(StatusCode::CONFLICT, "payment_undone", message).retry_after(10))
+            }
+        }
     }
 
     fn transaction(&self, headers: &http::HeaderMap) -> Option<String> {
@@ -111,6 +128,11 @@ impl PaymentService {
         let (route, wanted) = self.wanted(parts, &method, &path)?;
         Ok(gate::quote(&route, &wanted).response())
     }
+}
+
+fn expired() -> Reply {
+    let message = "this payment has bought a pass whose time is over: sign a new permit";
+    Reply::error(StatusCode::GONE, "pass_expired", message)
 }
 
 /// Whether an order is of a method whose money takes its time: whoever pays by it asks again and again.

@@ -1,17 +1,13 @@
-//! What is told of payments, passes, keys and ways to pay.
+//! What is told of payments, keys and ways to pay.
 
 use axum::body::Body;
 use groat_core::books::{SaleState, SettlementState};
 use groat_core::{PaymentId, Timestamp};
-use http::request::Parts;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
-use url::form_urlencoded;
 
 use super::PaymentService;
 use crate::gate::{self, Reply};
-
-const FORM_SIZE_BYTES_MAX: usize = 16 * 1024;
 
 impl PaymentService {
     /// What became of a payment, by the id that its payer can compute. Whoever knows it may ask: it has 256 bits.
@@ -78,41 +74,6 @@ impl PaymentService {
 
     fn is_over(&self, _sale: &SaleState, valid_until: Option<Timestamp>) -> bool {
         valid_until.is_some_and(|until| gate::is_dead(&self.shop, until))
-    }
-
-    /// Whether a pass is good (RFC 7662). What is not one of ours is simply not active.
-    pub(super) async fn introspect(&self, parts: &Parts, body: Body) -> Result<Response<Body>, Reply> {
-        let body = gate::whole(&self.shop, parts, body, FORM_SIZE_BYTES_MAX).await?;
-        let token = form_urlencoded::parse(&body).find(|(key, _)| key == "token").map(|(_, token)| token);
-        let token = token.ok_or_else(|| {
-            Reply::error(
-                StatusCode::BAD_REQUEST,
-                "invalid_request",
-                "send token=… as a form (RFC 7662 section 2.1)",
-            )
-        })?;
-        let answer = match self.shop.passes.examine(&token, self.shop.now()).await {
-            Ok(Some(pass)) => json!({
-                "active": true,
-                "token_type": "Bearer",
-                "scope": pass.scope,
-                "iss": self.shop.passes.issuer(),
-                "aud": self.shop.passes.issuer(),
-                "sub": pass.payment,
-                "jti": pass.payment,
-                "iat": pass.issued_at.0,
-                "exp": pass.expires_at.0,
-                "x402": { "network": pass.network, "asset": pass.asset, "amount": pass.amount, "payer": pass.payer },
-            }),
-            Ok(None) => json!({ "active": false }),
-            Err(fault) => {
-                tracing::warn!(%fault, "a pass cannot be looked up");
-                let message = "the pass cannot be looked up: ask again later";
-                return Err(Reply::error(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", message)
-                    .retry_after(fault.retry_after_s()));
-            }
-        };
-        Ok(Reply::json(StatusCode::OK, &answer).response())
     }
 
     /// The public half of the key for passes, so that a server elsewhere can check them.

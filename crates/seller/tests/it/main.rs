@@ -15,6 +15,7 @@ mod lookup;
 mod once;
 mod paid_before;
 mod passes;
+mod revoke;
 mod stumble;
 mod token_shop;
 mod tokens;

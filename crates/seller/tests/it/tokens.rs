@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering;
 
 use axum::Router;
-use axum::body::Body;
 use axum::routing::any;
 use futures_util::future::join_all;
 use groat_core::Reason;
