@@ -47,6 +47,22 @@ impl PassTerms {
     }
 }
 
+/// The pass that a payment buys: all of it that is known before the money has moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassGrant {
+    /// The chain that is paid on.
+    pub network: Network,
+    /// The token.
+    pub asset: String,
+    /// What it will be good for.
+    pub scope: String,
+    /// For so many seconds.
+    pub ttl_s: u64,
+    /// At most so many requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses: Option<u32>,
+}
+
 /// A pass that was given. For one payment there is one, however often its answer is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pass {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use groat_core::books::{Aggregate, PassUse, PassUseEvent, Sale};
 use groat_core::ports::Store;
-use groat_core::{Fault, Offer, Pass, PassTerms, Receipt, Timestamp};
+use groat_core::{Fault, Pass, PassGrant, PassTerms, Receipt, Timestamp};
 use groat_store::{Applied, Journal};
 use groat_wire::pass::{self, PassError, PassKey};
 use http::header::AUTHORIZATION;
@@ -228,24 +228,23 @@ impl Passes {
     /// the answer again gets the same.
     pub(crate) fn give(
         &self,
-        terms: &PassTerms,
-        scope: String,
+        grant: &PassGrant,
         sale: &Sale,
-        offer: &Offer,
         receipt: &Receipt,
         now: Timestamp,
     ) -> Option<String> {
         let paid_at = sale.paid_at?;
+        let PassGrant { network, asset, scope, ttl_s, uses } = grant.clone();
         let pass = Pass {
             payment: sale.id,
             payer: receipt.payer.clone(),
-            network: offer.network.clone(),
-            asset: offer.asset.clone(),
+            network,
+            asset,
             amount: sale.amount,
             scope,
             issued_at: paid_at,
-            expires_at: paid_at.plus(terms.ttl_s),
-            uses: terms.uses,
+            expires_at: paid_at.plus(ttl_s),
+            uses,
         };
         (now < pass.expires_at).then(|| self.key.write(&pass, &self.issuer))
     }

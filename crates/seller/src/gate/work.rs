@@ -10,7 +10,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use groat_core::books::{Deal, Owed, Sale, SaleEvent, SaleState};
 use groat_core::ports::Mechanism;
-use groat_core::{Failure, Fault, Offer, Payment, PaymentId, Reason, Receipt, Refusal, Timestamp};
+use groat_core::{Failure, Fault, Offer, PassGrant, Payment, PaymentId, Reason, Receipt, Refusal, Timestamp};
 use groat_failpoints::reach;
 use groat_wire::pass::PASS_HEADER;
 use http::header::CONTENT_LENGTH;
@@ -53,6 +53,20 @@ impl Order {
             pay_to: self.offer.pay_to.clone(),
             amount: self.offer.amount,
             confirmations: self.desk.route.confirmations,
+            pass: self.grant().map(Box::new),
+        })
+    }
+
+    /// The pass that the route gives for it.
+    fn grant(&self) -> Option<PassGrant> {
+        let terms = self.desk.route.pass.as_ref()?;
+        let resource_url = &self.desk.challenge.resource.url;
+        Some(PassGrant {
+            network: self.offer.network.clone(),
+            asset: self.offer.asset.clone(),
+            scope: passes::scope_of(terms, &self.parts.method, resource_url).into_owned(),
+            ttl_s: terms.ttl_s,
+            uses: terms.uses,
         })
     }
 
@@ -305,6 +319,7 @@ impl Work {
             keep_until: money::keep_until(&self.order.desk.route.shop, self.order.valid_until),
             paid_at: None,
             owed: self.owed(),
+            pass: deal.pass,
             state: SaleState::Held { started },
         };
         let created = self.sales().create(sale).await;
@@ -622,12 +637,10 @@ impl Work {
 
     /// Adds the pass that the route gives for a payment.
     fn give_pass(&self, fields: &mut HeaderMap, sale: &Sale, receipt: &Receipt) {
-        let (order, route) = (&self.order, &self.order.desk.route);
-        let Some(terms) = &route.pass else { return };
-        let resource_url = &order.desk.challenge.resource.url;
-        let scope = passes::scope_of(terms, &order.parts.method, resource_url).into_owned();
-        let shop = &route.shop;
-        let token = shop.passes.give(terms, scope, sale, &order.offer, receipt, shop.now());
+        // A sale of before sales said so.
+        let Some(grant) = sale.pass.as_deref().cloned().or_else(|| self.order.grant()) else { return };
+        let shop = &self.order.desk.route.shop;
+        let token = shop.passes.give(&grant, sale, receipt, shop.now());
         if let Some(value) = token.and_then(|token| HeaderValue::try_from(token).ok()) {
             fields.insert(PASS_HEADER, value);
         }

@@ -6,6 +6,7 @@
 //! | `GET /token/…/quote?resource=` | the 402 of a resource without asking for it |
 //! | `GET /x402/payments/{id}` | what became of a payment |
 //! | `GET /x402/payments?authorization=` | the same, for whoever kept only what it signed |
+//! | `POST /x402/payments/{id}/token` | the token of a settled payment again, for its payer |
 //! | `POST /x402/introspect` | whether a pass is good (RFC 7662) |
 //! | `POST /x402/revoke` | takes a pass back (RFC 7009) |
 //! | `GET /.well-known/jwks.json` | the key that passes are signed with (RFC 7517) |
@@ -18,10 +19,12 @@
 //!
 //! It need not run where the resources are: whoever has the same prices and the same key for passes can sell them.
 
+mod again;
 mod balance;
 mod checkout;
 mod lookup;
 mod order;
+mod signed;
 mod tell;
 mod tokens;
 
@@ -130,6 +133,9 @@ impl PaymentService {
             (&Method::GET, _) if path == KEYS => Ok(self.keys()),
             (&Method::POST, ("payments", rest)) if rest.ends_with("/refund") => {
                 self.refund(&parts, rest.trim_end_matches("/refund"), body).await
+            }
+            (&Method::POST, ("payments", rest)) if rest.ends_with("/token") => {
+                self.again(&parts, rest.strip_suffix("/token").unwrap_or_default(), body).await
             }
             (&Method::GET, ("balance", account)) if !account.is_empty() => {
                 self.statement(&parts, account).await

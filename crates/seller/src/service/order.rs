@@ -6,16 +6,15 @@ use http::{HeaderName, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use groat_core::Reason;
-use groat_wire::pass::{self, PASS_HEADER};
+use groat_wire::pass::PASS_HEADER;
 use groat_wire::token::{Given, write_given};
 
-use super::tokens::unavailable;
-use super::{PaymentService, asked};
+use super::{PaymentService, asked, tokens};
 use crate::canonical::{self, UrlFault};
-use crate::gate::{self, Reply, Standing, Wanted};
+use crate::gate::{self, Reply, Wanted};
 
 /// What an order may be, in bytes; the codec has a limit of its own.
-const ORDER_SIZE_BYTES_MAX: usize = 64 * 1024;
+pub(super) const ORDER_SIZE_BYTES_MAX: usize = 64 * 1024;
 
 impl PaymentService {
     /// Sells a pass for the resource that the path behind the endpoint names, or that the body does.
@@ -73,8 +72,9 @@ impl PaymentService {
             None => return Err(expired()),
             Some(token) => {
                 let now = self.shop.now();
-                self.is_still_good(token).await?;
-                let expires_in_s = pass::peek(token).map(|(expires_at, _)| expires_at.since(now));
+                let pass = self.shop.passes.of_token(token, now).ok_or_else(expired)?;
+                tokens::may_be_given(gate::standing(&self.shop, &pass).await.map_err(tokens::unavailable)?)?;
+                let expires_in_s = Some(pass.expires_at.since(now));
                 let given = Given { token: token.to_owned(), expires_in_s, transaction: None };
                 let metadata =
                     json!({ "payment_id": id, "status": "settled", "tx": self.transaction(&parts.headers) });
@@ -87,24 +87,6 @@ impl PaymentService {
         let receipts = parts.headers.iter().filter(|(name, _)| ours(name));
         reply.headers.extend(receipts.map(|(name, value)| (name.clone(), value.clone())));
         Ok(reply.response())
-    }
-
-    /// A token that was taken back, or whose money is not there any more, is not given again. One that is used up is, as it
-    /// is the token of this payment.
-    async fn is_still_good(&self, token: &str) -> Result<(), Reply> {
-        let Some(pass) = self.shop.passes.of_token(token, self.shop.now()) else { return Err(expired()) };
-        match gate::standing(&self.shop, &pass).await.map_err(unavailable)? {
-            Standing::Good | Standing::UsedUp => Ok(()),
-            Standing::Revoked => {
-                let message = "the pass of this payment was revoked: sign a new permit";
-                Err(Reply::error(StatusCode::GONE, "pass_revoked", message))
-            }
-            Standing::Undone => {
-                let message = "this payment was undone on its chain: GET /x402/payments/ID tells whether it comes again, \
-                    and only when it has failed is it time for a new permit";
-                Err(Reply::error(StatusCode::CONFLICT, "payment_undone", message).retry_after(10))
-            }
-        }
     }
 
     fn transaction(&self, headers: &http::HeaderMap) -> Option<String> {
@@ -130,7 +112,7 @@ impl PaymentService {
     }
 }
 
-fn expired() -> Reply {
+pub(super) fn expired() -> Reply {
     let message = "this payment has bought a pass whose time is over: sign a new permit";
     Reply::error(StatusCode::GONE, "pass_expired", message)
 }

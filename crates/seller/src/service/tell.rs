@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use groat_core::books::{SaleState, SettlementState};
-use groat_core::{PaymentId, Timestamp};
+use groat_core::{Fault, PaymentId, Timestamp};
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -12,23 +12,13 @@ use crate::gate::{self, Reply};
 impl PaymentService {
     /// What became of a payment, by the id that its payer can compute. Whoever knows it may ask: it has 256 bits.
     pub(super) async fn payment(&self, id: &str) -> Result<Response<Body>, Reply> {
-        let unknown = || {
-            let message = "no such payment is known here: nothing was taken for it here";
-            Reply::error(StatusCode::NOT_FOUND, "unknown_payment", message)
-        };
-        let id = PaymentId::parse(id).map_err(|_| unknown())?;
-        let unavailable = |fault: groat_core::Fault| {
-            tracing::warn!(%fault, "a payment cannot be looked up");
-            let message = "what became of the payment cannot be told now: ask again later";
-            Reply::error(StatusCode::SERVICE_UNAVAILABLE, "status_unavailable", message)
-                .retry_after(fault.retry_after_s())
-        };
-        let sale = self.shop.sales.load(&id).await.map_err(unavailable)?;
-        let status = self.shop.facilitator.status(&id).await.map_err(unavailable)?;
+        let id = PaymentId::parse(id).map_err(|_| unknown_payment())?;
+        let sale = self.shop.sales.load(&id).await.map_err(status_unavailable)?;
+        let status = self.shop.facilitator.status(&id).await.map_err(status_unavailable)?;
         if sale.is_none() && status.is_none() {
-            return Err(unknown());
+            return Err(unknown_payment());
         }
-        let refunded = self.refunded(id).await.map_err(unavailable)?;
+        let refunded = self.refunded(id).await.map_err(status_unavailable)?;
         let sale = sale.as_ref().map(|held| held.sale());
         let (state, taken, transaction) =
             match (status.as_ref().map(|status| &status.state), sale.map(|sale| &sale.state)) {
@@ -158,4 +148,16 @@ impl PaymentService {
             "docs": "https://eips.ethereum.org/EIPS/eip-3009",
         })
     }
+}
+
+pub(super) fn unknown_payment() -> Reply {
+    let message = "no such payment is known here: nothing was taken for it here";
+    Reply::error(StatusCode::NOT_FOUND, "unknown_payment", message)
+}
+
+pub(super) fn status_unavailable(fault: Fault) -> Reply {
+    tracing::warn!(%fault, "a payment cannot be looked up");
+    let message = "what became of the payment cannot be told now: ask again later";
+    Reply::error(StatusCode::SERVICE_UNAVAILABLE, "status_unavailable", message)
+        .retry_after(fault.retry_after_s())
 }

@@ -61,6 +61,23 @@ impl PaymentService {
     }
 }
 
+/// A token that was taken back, or whose money is not there any more, is not given again. One that is used up is, as it is
+/// the token of its payment.
+pub(super) fn may_be_given(standing: Standing) -> Result<(), Reply> {
+    match standing {
+        Standing::Good | Standing::UsedUp => Ok(()),
+        Standing::Revoked => {
+            let message = "the token of this payment was revoked: sign a new permit";
+            Err(Reply::error(StatusCode::GONE, "pass_revoked", message))
+        }
+        Standing::Undone => {
+            let message = "this payment was undone on its chain: GET /x402/payments/ID tells whether it comes again, and \
+                only when it has failed is it time for a new permit";
+            Err(Reply::error(StatusCode::CONFLICT, "payment_undone", message).retry_after(10))
+        }
+    }
+}
+
 pub(super) fn unavailable(fault: Fault) -> Reply {
     tracing::warn!(%fault, "a pass cannot be looked up");
     let message = "the pass cannot be looked up: ask again later";

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod after;
+mod again;
 mod before;
 mod challenge;
 mod confirmations;

@@ -56,3 +56,10 @@ pub(crate) fn bearer(path: &str, token: &str) -> Request<Body> {
 pub(crate) fn token(seen: &Seen) -> String {
     seen.json()["access_token"].as_str().unwrap_or_else(|| panic!("{seen:?}")).to_owned()
 }
+
+/// The request with what a payer shows that asks about payments.
+pub(crate) fn sign(mut request: Request<Body>, at: u64, signature: &str) -> Request<Body> {
+    request.headers_mut().insert("x-payment-timestamp", at.into());
+    request.headers_mut().insert("x-payment-signature", signature.parse().unwrap());
+    request
+}
