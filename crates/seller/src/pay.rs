@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use groat_core::books::OrderKey;
 use groat_core::offer::Moment;
 use groat_core::ports::{Access, Clock, Facilitator, Mechanism, Store};
 use groat_core::{Confirmations, Network, Offer, Terms, Timestamp};
+use groat_store::Journal;
 use groat_wire::Dialects;
 use groat_wire::pass::PassKey;
 use url::Url;
@@ -32,6 +34,8 @@ pub(crate) struct Shop {
     pub(crate) presence: Option<Presence>,
     pub(crate) passes: Passes,
     pub(crate) credit: Credit,
+    /// What orders of tokens go by.
+    pub(crate) order_keys: Journal<OrderKey>,
     /// Where passes are sold, if they are.
     pub(crate) token_path: Option<String>,
     pub(crate) dialects: Dialects,
@@ -347,6 +351,7 @@ impl PayBuilder {
             access: self.access,
             passes: Passes::new(key, issuer, Arc::clone(&store)),
             token_path: self.token_path,
+            order_keys: Journal::new(Arc::clone(&store)),
             sales: Sales::new(store),
             flights: Flights::new(self.limits.in_flight_max),
             dialects: self.dialects.unwrap_or_else(Dialects::standard),

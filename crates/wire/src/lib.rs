@@ -7,6 +7,7 @@ pub mod agentxpay;
 mod dialects;
 pub mod facilitator;
 pub mod header;
+pub mod idempotency;
 pub mod inspect;
 pub mod json;
 mod members;

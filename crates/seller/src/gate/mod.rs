@@ -43,7 +43,7 @@ pub(crate) use credit::Credit;
 pub(crate) use flights::Flights;
 pub(crate) use headers::{strip_request, strip_response};
 pub(crate) use money::is_dead;
-pub(crate) use order::{Wanted, buy_pass, quote};
+pub(crate) use order::{Begun, Wanted, begun, buy_pass, quote, read_order};
 pub(crate) use passes::{Passes, Standing, bought_as};
 pub(crate) use presence::Presence;
 pub use recover::Recovered;
@@ -51,6 +51,7 @@ pub(crate) use recover::recover;
 pub(crate) use reply::Reply;
 pub(crate) use sales::Sales;
 pub(crate) use standing::standing;
+pub(crate) use work::Order;
 
 /// Whatever stands behind the gate.
 pub(crate) type Inner = BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;

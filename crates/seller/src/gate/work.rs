@@ -74,6 +74,12 @@ impl Order {
         self.desk.route.shop.mechanism(&self.offer)
     }
 
+    pub(crate) fn till(&self) -> Till<'_> {
+        let Self { id, valid_until, payment, offer, .. } = self;
+        let (shop, confirmations) = (&self.desk.route.shop, self.desk.route.confirmations);
+        Till { shop, id: *id, valid_until: *valid_until, payment, offer, confirmations }
+    }
+
     /// Goes on to the next payment that the same proof stands for; `false` when there is none.
     pub(crate) fn advance(&mut self) -> bool {
         let next = self.mechanism().and_then(|mechanism| {
@@ -723,10 +729,7 @@ impl Work {
     }
 
     fn till(&self) -> Till<'_> {
-        let order = &self.order;
-        let Order { id, valid_until, payment, offer, .. } = order;
-        let (shop, confirmations) = (&order.desk.route.shop, order.desk.route.confirmations);
-        Till { shop, id: *id, valid_until: *valid_until, payment, offer, confirmations }
+        self.order.till()
     }
 }
 

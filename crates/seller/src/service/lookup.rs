@@ -2,11 +2,13 @@
 
 use axum::body::Body;
 use groat_core::{Network, PaymentId};
+use groat_wire::idempotency;
 use http::request::Parts;
 use http::{Response, StatusCode};
 use url::form_urlencoded;
 
 use super::PaymentService;
+use super::tell::unknown_payment;
 use crate::gate::Reply;
 
 /// No authorization is longer than a chain, two accounts and a nonce.
@@ -16,13 +18,29 @@ impl PaymentService {
     /// What became of the payment that the query names.
     pub(super) async fn search(&self, parts: &Parts) -> Result<Response<Body>, Reply> {
         let query = parts.uri.query().unwrap_or_default();
-        let mut named = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "authorization");
-        let (Some((_, authorization)), None) = (named.next(), named.next()) else {
-            let told =
-                "say which payment: /x402/payments/ID, or ?authorization=CHAIN:TOKEN:AUTHORIZER:NONCE, once";
-            return Err(wrong(told));
+        let pairs: Vec<_> = form_urlencoded::parse(query.as_bytes()).collect();
+        let named =
+            |name| pairs.iter().filter(move |(other, _)| other == name).map(|(_, value)| value.as_ref());
+        let mut by = named("authorization").map(Ok).chain(named("idempotency_key").map(Err));
+        let id = match (by.next(), by.next()) {
+            (Some(Ok(authorization)), None) => {
+                self.of_authorization(authorization).map_err(|told| wrong(&told))?
+            }
+            (Some(Err(key)), None) => {
+                idempotency::check(key).map_err(|error| wrong(&error.to_string()))?;
+                let payer = named("payer")
+                    .next()
+                    .ok_or_else(|| wrong("say whose key it is: &payer=ACCOUNT, and sign it"))?;
+                self.check_signed(parts, payer, &format!("idempotency_key {key}"))?;
+                self.of_key(payer, key).await?.ok_or_else(unknown_payment)?
+            }
+            _ => {
+                return Err(wrong(
+                    "say which payment, once: /x402/payments/ID, ?authorization=CHAIN:TOKEN:AUTHORIZER:NONCE, or \
+                     ?idempotency_key=KEY&payer=ACCOUNT",
+                ));
+            }
         };
-        let id = self.of_authorization(&authorization).map_err(|told| wrong(&told))?;
         self.payment(&id.to_string()).await
     }
 

@@ -6,6 +6,7 @@
 //! | `GET /token/…/quote?resource=` | the 402 of a resource without asking for it |
 //! | `GET /x402/payments/{id}` | what became of a payment |
 //! | `GET /x402/payments?authorization=` | the same, for whoever kept only what it signed |
+//! | `GET /x402/payments?idempotency_key=` | the same, for the payer who chose the key |
 //! | `POST /x402/payments/{id}/token` | the token of a settled payment again, for its payer |
 //! | `POST /x402/introspect` | whether a pass is good (RFC 7662) |
 //! | `POST /x402/revoke` | takes a pass back (RFC 7009) |
@@ -22,6 +23,7 @@
 mod again;
 mod balance;
 mod checkout;
+mod keys;
 mod lookup;
 mod order;
 mod signed;

@@ -6,12 +6,14 @@ use http::{HeaderName, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
 use groat_core::Reason;
+use groat_core::books::SaleState;
+use groat_wire::idempotency;
 use groat_wire::pass::PASS_HEADER;
 use groat_wire::token::{Given, write_given};
 
 use super::{PaymentService, asked, tokens};
 use crate::canonical::{self, UrlFault};
-use crate::gate::{self, Reply, Wanted};
+use crate::gate::{self, Begun, Order, Reply, Wanted};
 
 /// What an order may be, in bytes; the codec has a limit of its own.
 pub(super) const ORDER_SIZE_BYTES_MAX: usize = 64 * 1024;
@@ -28,14 +30,32 @@ impl PaymentService {
             })?,
             named => named.split_once('/').map(|(method, path)| (method.to_owned(), format!("/{path}"))).unwrap_or_default(),
         };
+        let key = idempotency::key(&parts.headers).map_err(|error| {
+            Reply::error(StatusCode::BAD_REQUEST, "invalid_idempotency_key", &error.to_string())
+        })?;
         let (route, wanted) = self.wanted(parts, &resource.0, &resource.1)?;
-        match gate::buy_pass(route, wanted, &body).await {
-            Ok((response, id)) if is_slow(&body) => {
-                self.given(later(response, &id.to_string()).await, &id.to_string()).await
-            }
-            Ok((response, id)) => self.given(response, &id.to_string()).await,
-            Err(reply) => Ok(refused(reply.response())),
-        }
+        let order = match gate::read_order(route, wanted, &body) {
+            Ok(order) => order,
+            Err(reply) => return Ok(refused(reply.response())),
+        };
+        let id = order.id.to_string();
+        let answer = self.work_off(key, order).await;
+        let (response, is_replayed) = answer.unwrap_or_else(|reply| (reply.response(), false));
+        let response = if is_slow(&body) { later(response, &id).await } else { response };
+        self.given(response, &id, is_replayed).await
+    }
+
+    /// The answer of the gate, and whether the token was given before.
+    async fn work_off(&self, key: Option<String>, order: Order) -> Result<(Response<Body>, bool), Reply> {
+        let Some(key) = key else {
+            let sold = self.shop.sales.load(&order.id).await.map_err(|fault| order.desk.fault(&fault))?;
+            let is_sold = sold.is_some_and(|held| matches!(held.sale().state, SaleState::Done { .. }));
+            return Ok((gate::buy_pass(order).await?, is_sold));
+        };
+        let begun = gate::begun(&order).await?;
+        self.bind(&key, &order, &begun).await?;
+        let is_sold = matches!(begun, Begun::Sold { .. });
+        Ok((gate::buy_pass(order).await?, is_sold))
     }
 
     /// The route and the resource behind a method and a path, as a request for it would have them.
@@ -61,7 +81,12 @@ impl PaymentService {
     }
 
     /// The answer of the gate, as the answer to an order.
-    async fn given(&self, response: Response<Body>, id: &str) -> Result<Response<Body>, Reply> {
+    async fn given(
+        &self,
+        response: Response<Body>,
+        id: &str,
+        is_replayed: bool,
+    ) -> Result<Response<Body>, Reply> {
         let (parts, body) = response.into_parts();
         let token = parts.headers.get(PASS_HEADER).and_then(|token| token.to_str().ok());
         let mut reply = match token {
@@ -76,8 +101,12 @@ impl PaymentService {
                 tokens::may_be_given(gate::standing(&self.shop, &pass).await.map_err(tokens::unavailable)?)?;
                 let expires_in_s = Some(pass.expires_at.since(now));
                 let given = Given { token: token.to_owned(), expires_in_s, transaction: None };
-                let metadata =
-                    json!({ "payment_id": id, "status": "settled", "tx": self.transaction(&parts.headers) });
+                let metadata = json!({
+                    "payment_id": id,
+                    "status": "settled",
+                    "tx": self.transaction(&parts.headers),
+                    "replayed": is_replayed,
+                });
                 Reply::json(StatusCode::OK, &write_given(&given, metadata))
             }
         };

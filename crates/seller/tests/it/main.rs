@@ -11,6 +11,7 @@ mod confirmations;
 mod crash;
 mod credit;
 mod gateway;
+mod keys;
 mod kit;
 mod lookup;
 mod once;

@@ -11,7 +11,7 @@ use crate::kit::*;
 
 pub(crate) const ENDPOINT: &str = "/token/GET/weather";
 
-pub(crate) fn key(seed: u8) -> PassKey {
+fn key(seed: u8) -> PassKey {
     PassKey::from_seed(&[seed; 32]).unwrap()
 }
 
