@@ -9,7 +9,7 @@ use groat_chain_evm::ServiceAsk;
 use groat_core::reason::printable;
 use groat_core::{Amount, Confirmations, Network, Price, Terms};
 use groat_facilitator::http::Caller;
-use groat_seller::{PassTerms, RouteRule, Settle};
+use groat_seller::{PassTerms, RouteRule, Settle, TokenFormat};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -128,6 +128,10 @@ pub(crate) struct GateConfig {
     pub(crate) pass_key: Option<Spanned<String>>,
     /// Where passes are sold by order.
     pub(crate) token_path: Option<String>,
+    /// What the tokens look like.
+    pub(crate) token_format: Option<Spanned<TokenFormat>>,
+    /// The file with the key that is shared with servers of `x402-mock`.
+    pub(crate) token_key: Option<Spanned<String>>,
     /// What costs what.
     #[serde(default)]
     pub(crate) route: Vec<RouteConfig>,
@@ -164,6 +168,8 @@ pub(crate) struct RouteConfig {
     pub(crate) timeout_s: Option<Spanned<u64>>,
     /// What whoever has paid may do without paying, for a while.
     pub(crate) pass: Option<Spanned<PassTerms>>,
+    /// Whether tokens of whoever shares the key let requests in.
+    pub(crate) foreign_tokens: Option<Spanned<bool>>,
     /// A service of AgentXPay, to be paid for by transaction as well.
     pub(crate) agentxpay: Option<Spanned<AgentXPayConfig>>,
 }
@@ -252,6 +258,7 @@ impl RouteConfig {
             confirmations: self.confirmations,
             timeout_s: self.timeout_s.as_ref().map(|seconds| *seconds.get_ref()),
             pass: self.pass.as_ref().map(|terms| terms.get_ref().clone()),
+            foreign_tokens: self.foreign_tokens.as_ref().is_some_and(|says| *says.get_ref()),
             asks: self.agentxpay.iter().map(|service| service.get_ref().terms(network)).collect(),
         }
     }
@@ -303,6 +310,15 @@ impl Config {
         let gate = &self.gate;
         gate.network.iter().try_for_each(|network| source.network(network).map(drop))?;
         gate.pay_to.iter().try_for_each(|account| source.account(account).map(drop))?;
+        let no_key = |span| {
+            let mend = "name the file of the key with token_key under [gate]";
+            source.wrong(Some(span), "tokens of x402-mock need the key that is shared", mend)
+        };
+        if let (Some(format), None) = (&gate.token_format, &gate.token_key)
+            && *format.get_ref() == TokenFormat::X402Mock
+        {
+            return Err(no_key(format.span()));
+        }
         gate.upstream.iter().chain(&gate.facilitator).try_for_each(|url| source.url(url))?;
         for route in &gate.route {
             Price::parse(route.price.get_ref()).map_err(|error| {
@@ -313,6 +329,11 @@ impl Config {
             if let Some(seconds) = route.timeout_s.as_ref().filter(|seconds| *seconds.get_ref() == 0) {
                 let mend = "give buyers at least one second, or leave it out";
                 return Err(source.wrong(Some(seconds.span()), "nobody can pay in no time", mend));
+            }
+            if let (Some(says), None) = (&route.foreign_tokens, &gate.token_key)
+                && *says.get_ref()
+            {
+                return Err(no_key(says.span()));
             }
             route.agentxpay.iter().try_for_each(|service| service.get_ref().check(source))?;
             if let Some(terms) = &route.pass
@@ -479,6 +500,17 @@ mod tests {
             ("\n[[gate.route]]\nmatch = \"/a\"\nprice = \"0,01\"\n", "/groat.toml:4: ", "is not a price"),
             ("[[gate.route]]\nmatch = \"/a\"\nprice = 0.01\n", "/groat.toml:3: ", "expected a string"),
             ("[[gate.route]]\nmatch = \"/a\"\nprice = \"1e-7\"\n", "/groat.toml:3: ", "is not a price"),
+            (
+                "[gate]\ntoken_format = \"x402-mock\"\n",
+                "/groat.toml:2: ",
+                "need the key that is shared; name the file",
+            ),
+            ("[gate]\ntoken_format = \"paseto\"\n", "/groat.toml:2: ", "unknown variant `paseto`"),
+            (
+                "[[gate.route]]\nmatch = \"/a\"\nprice = \"$1\"\nforeign_tokens = true\n",
+                "/groat.toml:4: ",
+                "need the key that is shared",
+            ),
             ("[gate]\nconfirmations = 0\n", "/groat.toml:2: ", "write 1 to 1000, \"safe\" or"),
             (&service("price_wei = \"0\""), "/groat.toml:4: ", "`0` is not a price in wei; write it like"),
             (

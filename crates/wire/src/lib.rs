@@ -13,6 +13,7 @@ pub mod json;
 mod members;
 pub mod pass;
 mod receipt;
+pub mod shared_token;
 pub mod token;
 mod version;
 pub mod want_pay;

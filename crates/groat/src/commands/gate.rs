@@ -130,7 +130,11 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
         builder = builder.token_path(config.gate.token_path.as_deref().unwrap_or(TOKEN_PATH));
         builder = builder.pass_key(pass_key::open(configured, source.as_ref(), data, books.are_shared())?);
     }
-    let pay = builder.build()?;
+    if let (Some(key), Some(source)) = (&config.gate.token_key, source.as_ref()) {
+        builder = builder.shared_key(pass_key::shared(key, source)?);
+    }
+    let format = config.gate.token_format.as_ref().map(|format| *format.get_ref());
+    let pay = builder.token_format(format.unwrap_or_default()).build()?;
     let mut gateway = GatewayConfig::new(&upstream);
     gateway.routes.clone_from(&routes);
     let gateway = Gateway::new(&pay, &gateway)?;

@@ -20,6 +20,7 @@ mod recover;
 mod relay;
 mod reply;
 mod sales;
+mod shared;
 mod standing;
 mod work;
 

@@ -13,10 +13,13 @@ use groat_core::ports::Store;
 use groat_core::{Fault, Pass, PassGrant, PassTerms, Receipt, Timestamp};
 use groat_store::{Applied, Journal};
 use groat_wire::pass::{self, PassError, PassKey};
+use groat_wire::shared_token::{SharedKey, SharedToken};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
 
+use super::shared::Shared;
 use super::standing::Looks;
+use crate::config::TokenFormat;
 
 /// Passes that are remembered; one more, and those whose time is over are forgotten, or all.
 const KNOWN_MAX: usize = 10_000;
@@ -29,6 +32,7 @@ pub(crate) struct Passes {
     issuer: String,
     known: Mutex<HashMap<Box<str>, Arc<Pass>>>,
     uses: Journal<PassUse>,
+    pub(super) shared: Option<Shared>,
     pub(super) looks: Looks,
 }
 
@@ -72,13 +76,32 @@ pub(crate) enum Shown {
     Nothing,
     /// A pass for this route.
     Good(Arc<Pass>),
+    /// A token that somebody else has given who shares a key with us.
+    Elsewhere(SharedToken),
     /// One that is good for nothing here, and why.
     Bad(&'static str),
 }
 
 impl Passes {
-    pub(crate) fn new(key: PassKey, issuer: String, store: Arc<dyn Store>) -> Self {
-        Self { key, issuer, known: Mutex::default(), uses: Journal::new(store), looks: Looks::default() }
+    pub(crate) fn new(
+        key: PassKey,
+        shared: Option<(SharedKey, TokenFormat)>,
+        issuer: String,
+        store: Arc<dyn Store>,
+    ) -> Self {
+        let shared = shared.map(|(key, format)| Shared { key, is_given: format == TokenFormat::X402Mock });
+        Self {
+            key,
+            shared,
+            issuer,
+            known: Mutex::default(),
+            uses: Journal::new(store),
+            looks: Looks::default(),
+        }
+    }
+
+    pub(crate) fn has_shared_key(&self) -> bool {
+        self.shared.is_some()
     }
 
     /// Who gives them.
@@ -89,11 +112,6 @@ impl Passes {
     /// The half of the key that everybody may know.
     pub(crate) fn public_jwk(&self) -> serde_json::Value {
         self.key.public_jwk()
-    }
-
-    /// The pass of a token, if it is ours and in its time.
-    pub(crate) fn of_token(&self, token: &str, now: Timestamp) -> Option<Arc<Pass>> {
-        self.read(token, now).ok()
     }
 
     /// What the book says of a pass; `None` while nothing has happened to it.
@@ -153,12 +171,21 @@ impl Passes {
         });
     }
 
-    fn read(&self, token: &str, now: Timestamp) -> Result<Arc<Pass>, PassError> {
+    pub(super) fn read(&self, token: &str, now: Timestamp) -> Result<Arc<Pass>, PassError> {
         let known = self.known().get(token).cloned();
         if let Some(known) = known {
             return pass::in_time(&known, now).map(|()| known);
         }
-        let read = Arc::new(self.key.read(token, &self.issuer, now)?);
+        Ok(self.remember(token, self.key.read(token, &self.issuer, now)?, now))
+    }
+
+    /// The pass of a token that was read before, if it is in its time.
+    pub(super) fn remembered(&self, token: &str, now: Timestamp) -> Option<Arc<Pass>> {
+        self.known().get(token).filter(|pass| pass::in_time(pass, now).is_ok()).cloned()
+    }
+
+    pub(super) fn remember(&self, token: &str, pass: Pass, now: Timestamp) -> Arc<Pass> {
+        let read = Arc::new(pass);
         let mut known = self.known();
         if known.len() >= KNOWN_MAX {
             known.retain(|_, pass| pass::in_time(pass, now).is_ok());
@@ -167,7 +194,7 @@ impl Passes {
             known.clear();
         }
         known.insert(token.into(), read.clone());
-        Ok(read)
+        read
     }
 
     /// One use of a pass, written down where uses are counted.
@@ -233,21 +260,33 @@ impl Passes {
         receipt: &Receipt,
         now: Timestamp,
     ) -> Option<String> {
-        let paid_at = sale.paid_at?;
-        let PassGrant { network, asset, scope, ttl_s, uses } = grant.clone();
-        let pass = Pass {
-            payment: sale.id,
-            payer: receipt.payer.clone(),
-            network,
-            asset,
-            amount: sale.amount,
-            scope,
-            issued_at: paid_at,
-            expires_at: paid_at.plus(ttl_s),
-            uses,
-        };
-        (now < pass.expires_at).then(|| self.key.write(&pass, &self.issuer))
+        let pass = pass_of(grant, sale, receipt).filter(|pass| now < pass.expires_at)?;
+        Some(match &self.shared {
+            Some(shared) if shared.is_given => shared.key.write(&SharedToken {
+                expires_at: pass.expires_at,
+                issued_at: pass.issued_at,
+                nonce: pass.payment.to_string(),
+            }),
+            _ => self.key.write(&pass, &self.issuer),
+        })
     }
+}
+
+/// The pass of a payment that is made.
+pub(super) fn pass_of(grant: &PassGrant, sale: &Sale, receipt: &Receipt) -> Option<Pass> {
+    let paid_at = sale.paid_at?;
+    let PassGrant { network, asset, scope, ttl_s, uses } = grant.clone();
+    Some(Pass {
+        payment: sale.id,
+        payer: receipt.payer.clone(),
+        network,
+        asset,
+        amount: sale.amount,
+        scope,
+        issued_at: paid_at,
+        expires_at: paid_at.plus(ttl_s),
+        uses,
+    })
 }
 
 /// What a pass has to be good for.

@@ -45,7 +45,8 @@ impl PaymentService {
         };
         let now = self.shop.now();
         let token = self.shop.passes.give(grant, sale, receipt, now).ok_or_else(expired)?;
-        let pass = self.shop.passes.of_token(&token, now).ok_or_else(expired)?;
+        let pass = self.shop.passes.of_token(&self.shop.sales, &token, now).await;
+        let pass = pass.map_err(tokens::unavailable)?.ok_or_else(expired)?;
         tokens::may_be_given(gate::standing(&self.shop, &pass).await.map_err(tokens::unavailable)?)?;
         let expires_in_s = Some(pass.expires_at.since(now));
         let given = Given { token, expires_in_s, transaction: None };

@@ -97,7 +97,8 @@ impl PaymentService {
             None => return Err(expired()),
             Some(token) => {
                 let now = self.shop.now();
-                let pass = self.shop.passes.of_token(token, now).ok_or_else(expired)?;
+                let pass = self.shop.passes.of_token(&self.shop.sales, token, now).await;
+                let pass = pass.map_err(tokens::unavailable)?.ok_or_else(expired)?;
                 tokens::may_be_given(gate::standing(&self.shop, &pass).await.map_err(tokens::unavailable)?)?;
                 let expires_in_s = Some(pass.expires_at.since(now));
                 let given = Given { token: token.to_owned(), expires_in_s, transaction: None };

@@ -18,7 +18,8 @@ impl PaymentService {
         let told = "send token=… as a form (RFC 7662 section 2.1)";
         let token = self.token_of(parts, body, told).await?;
         let inactive = json!({ "active": false });
-        let Some(pass) = self.shop.passes.of_token(&token, self.shop.now()) else {
+        let found = self.shop.passes.of_token(&self.shop.sales, &token, self.shop.now()).await;
+        let Some(pass) = found.map_err(unavailable)? else {
             return Ok(Reply::json(StatusCode::OK, &inactive).response());
         };
         let answer = match gate::standing(&self.shop, &pass).await.map_err(unavailable)? {
@@ -44,7 +45,8 @@ impl PaymentService {
     pub(super) async fn revoke(&self, parts: &Parts, body: Body) -> Result<Response<Body>, Reply> {
         let token = self.token_of(parts, body, "send token=… as a form (RFC 7009 section 2.1)").await?;
         let now = self.shop.now();
-        if let Some(pass) = self.shop.passes.of_token(&token, now) {
+        let found = self.shop.passes.of_token(&self.shop.sales, &token, now).await.map_err(unavailable)?;
+        if let Some(pass) = found {
             self.shop.passes.revoke(&pass, now).await.map_err(unavailable)?;
         }
         Ok(Reply::json(StatusCode::OK, &json!({})).response())

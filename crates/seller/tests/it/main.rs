@@ -18,6 +18,7 @@ mod once;
 mod paid_before;
 mod passes;
 mod revoke;
+mod shared;
 mod stumble;
 mod token_shop;
 mod tokens;
