@@ -52,6 +52,11 @@ struct Signed<'a> {
     permit_type: &'a str,
 }
 
+/// What makes a debit unique.
+pub(crate) fn replay_key(network: &Network, holder: &Holder, nonce: &[u8; 32]) -> PaymentKey {
+    PaymentKey::new(KeyKind::Balance, network, &[holder.to_string().as_bytes(), nonce])
+}
+
 impl Debit {
     /// Reads a proof.
     pub fn read(proof: &Value) -> Result<Self, Reason> {
@@ -107,7 +112,7 @@ impl Debit {
 
     /// The replay key: ledger, account and nonce, as bytes.
     pub fn key(&self, network: &Network) -> PaymentKey {
-        PaymentKey::new(KeyKind::Balance, network, &[self.holder.to_string().as_bytes(), &self.nonce])
+        replay_key(network, &self.holder, &self.nonce)
     }
 
     /// A debit that nobody has signed yet.
@@ -150,7 +155,7 @@ fn text<'v>(members: &'v Map<String, Value>, key: &str) -> Option<&'v str> {
 }
 
 /// Thirty-two bytes in hex.
-fn read_nonce(text: &str) -> Option<[u8; 32]> {
+pub(crate) fn read_nonce(text: &str) -> Option<[u8; 32]> {
     let digits = text.strip_prefix("0x").filter(|digits| digits.len() == 64)?;
     data_encoding::HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()?.try_into().ok()
 }

@@ -6,7 +6,8 @@ use groat_core::ports::{Mechanism, Token};
 use groat_core::{Network, Offer, Payment, PaymentKey, Reason, Terms, Timestamp};
 use serde_json::json;
 
-use crate::{Debit, Holder, Ledger, PERMIT_TYPE, SCHEME};
+use crate::debit::{read_nonce, replay_key};
+use crate::{Debit, Holder, Ledger, PERMIT_TYPE, SCHEME, signature};
 
 /// The one dialect that can say it: debits travel to the token endpoint.
 pub(crate) const DIALECT: DialectId = DialectId::new("token");
@@ -74,8 +75,33 @@ impl Mechanism for BalanceLedger {
         key(payment, offer)
     }
 
+    fn key_of(
+        &self,
+        network: &Network,
+        asset: &str,
+        payer: &str,
+        nonce: &str,
+    ) -> Result<Option<PaymentKey>, String> {
+        if !self.speaks(network) {
+            return Ok(None);
+        }
+        if self.ledger.currency(asset).is_none() {
+            return Err(format!("this currency is not kept in {network}"));
+        }
+        let holder = Holder::parse(payer).map_err(|error| format!("the authorizer: {error}"))?;
+        let nonce = read_nonce(nonce).ok_or("the nonce is not 0x and 64 hex digits")?;
+        Ok(Some(replay_key(network, &holder, &nonce)))
+    }
+
     fn same_account(&self, one: &str, other: &str) -> bool {
         same_account(one, other)
+    }
+
+    fn has_signed(&self, account: &str, text: &str, signature: &str) -> bool {
+        Holder::parse(account).is_ok_and(|holder| {
+            signature::read(&holder, signature)
+                .is_some_and(|signature| signature::is_signed(&holder, text, &signature))
+        })
     }
 
     fn token(&self, _network: &Network, asset: &str) -> Option<Token> {

@@ -24,7 +24,7 @@ pub use key::{PaymentId, PaymentKey};
 pub use money::Price;
 pub use network::Network;
 pub use offer::{Challenge, Offer, Resource, Terms};
-pub use pass::{Pass, PassTerms};
+pub use pass::{Pass, PassGrant, PassTerms};
 pub use payment::{Payment, Receipt};
 pub use reason::{Failure, Fault, Reason, Refusal};
 pub use time::Timestamp;

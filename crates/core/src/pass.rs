@@ -22,7 +22,7 @@ pub struct PassTerms {
 }
 
 impl PassTerms {
-    /// No pass lasts longer: it cannot be taken back.
+    /// No pass lasts longer: whoever checks it elsewhere by its signature alone does not hear that it was taken back.
     pub const TTL_S_MAX: u64 = 3_600;
     /// The longest name of a scope, in bytes.
     pub const SCOPE_SIZE_BYTES_MAX: usize = 256;
@@ -45,6 +45,22 @@ impl PassTerms {
             _ => Ok(()),
         }
     }
+}
+
+/// The pass that a payment buys: all of it that is known before the money has moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassGrant {
+    /// The chain that is paid on.
+    pub network: Network,
+    /// The token.
+    pub asset: String,
+    /// What it will be good for.
+    pub scope: String,
+    /// For so many seconds.
+    pub ttl_s: u64,
+    /// At most so many requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uses: Option<u32>,
 }
 
 /// A pass that was given. For one payment there is one, however often its answer is asked for.

@@ -1,11 +1,12 @@
 //! Where the secret of a seller lies that signs passes and marks requests of payments: a file of 64 hexadecimal digits that only
-//! its owner may read.
+//! its owner may read. And where the key lies that is shared with servers of `x402-mock`.
 
 use std::path::Path;
 
 use alloy_primitives::hex;
 use anyhow::{Context, bail};
 use groat_buyer::keystore;
+use groat_seller::SharedKey;
 use toml::Spanned;
 use zeroize::Zeroizing;
 
@@ -44,6 +45,18 @@ pub(crate) fn open(
         write_private(&file, &Zeroizing::new(hex::encode(*seed)))?;
     }
     read(&file).with_context(|| file.display().to_string())
+}
+
+/// The key that is shared with servers of `x402-mock`: a text in a file that only its owner may read.
+pub(crate) fn shared(configured: &Spanned<String>, source: &Source) -> anyhow::Result<SharedKey> {
+    let file = source.beside(Path::new(configured.get_ref()));
+    let read = || {
+        keystore::private(&file)?;
+        let text = Zeroizing::new(std::fs::read_to_string(&file)?);
+        Ok::<_, anyhow::Error>(SharedKey::new(text.trim())?)
+    };
+    let mend = "write the private_key of the other server into it, readable by its owner only (chmod 600)";
+    read().map_err(|error| source.wrong(Some(configured.span()), &format!("{error:#}"), mend))
 }
 
 fn read(file: &Path) -> anyhow::Result<Seed> {

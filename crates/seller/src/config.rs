@@ -1,6 +1,7 @@
 //! What can be set, and what is wrong with a setting.
 
 use groat_core::Fault;
+use serde::Deserialize;
 
 /// Why a configuration cannot work. Every message is a sentence for the person who wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,4 +98,15 @@ impl Cors {
 /// A fault for the log when a stage ran out of time.
 pub(crate) fn late(what: &'static str, seconds: u64) -> Fault {
     Fault::unavailable(what, format_args!("no answer within {seconds} s"))
+}
+
+/// What tokens look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenFormat {
+    /// Signed with our key, and saying what they are for.
+    #[default]
+    Jwt,
+    /// As PyPI `x402-mock` makes them, with a shared key.
+    X402Mock,
 }

@@ -39,7 +39,7 @@ mod route;
 mod service;
 mod view;
 
-pub use config::{ConfigError, Cors, Limits};
+pub use config::{ConfigError, Cors, Limits, TokenFormat};
 pub use gate::{Gate, PayLayer, Recovered};
 pub use paid::{NotPaid, Paid};
 pub use pay::{Pay, PayBuilder};
@@ -50,3 +50,4 @@ pub use view::RequestView;
 
 pub use groat_core::PassTerms;
 pub use groat_wire::pass::{PassKey, PassKeyError};
+pub use groat_wire::shared_token::{SharedKey, SharedKeyError};

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use groat_core::books::OrderKey;
 use groat_core::offer::Moment;
 use groat_core::ports::{Access, Clock, Facilitator, Mechanism, Store};
 use groat_core::{Confirmations, Network, Offer, Terms, Timestamp};
+use groat_store::Journal;
 use groat_wire::pass::PassKey;
+use groat_wire::shared_token::SharedKey;
 use groat_wire::{Dialects, Freshness};
 use url::Url;
 
 use crate::canonical::public_origin;
-use crate::config::{ConfigError, Cors, Limits};
+use crate::config::{ConfigError, Cors, Limits, TokenFormat};
 use crate::gate::{Credit, Flights, Passes, PayLayer, Presence, Recovered, Sales};
 use crate::route::RouteBuilder;
 
@@ -32,6 +35,8 @@ pub(crate) struct Shop {
     pub(crate) presence: Option<Presence>,
     pub(crate) passes: Passes,
     pub(crate) credit: Credit,
+    /// What orders of tokens go by.
+    pub(crate) order_keys: Journal<OrderKey>,
     /// Where passes are sold, if they are.
     pub(crate) token_path: Option<String>,
     pub(crate) dialects: Dialects,
@@ -186,6 +191,8 @@ pub struct PayBuilder {
     instance: Option<String>,
     pass_key: Option<PassKey>,
     token_path: Option<String>,
+    shared_key: Option<SharedKey>,
+    token_format: TokenFormat,
 }
 
 impl PayBuilder {
@@ -294,6 +301,22 @@ impl PayBuilder {
         self
     }
 
+    /// A key that is shared with servers of PyPI `x402-mock`, or with whoever else makes or takes its tokens: for
+    /// [`PayBuilder::token_format`] and [`crate::RouteBuilder::foreign_tokens`].
+    #[must_use]
+    pub fn shared_key(mut self, key: SharedKey) -> Self {
+        self.shared_key = Some(key);
+        self
+    }
+
+    /// What the passes that are given look like; JWTs by default. Both kinds of our own are taken, whichever is given. Those of
+    /// `x402-mock` need a shared key, and stay in `Authorization` for the server behind.
+    #[must_use]
+    pub fn token_format(mut self, format: TokenFormat) -> Self {
+        self.token_format = format;
+        self
+    }
+
     /// Where a [`crate::PaymentService`] sells passes, such as `/token`. Routes that give passes at a fixed price then say so
     /// in their 402.
     #[must_use]
@@ -338,6 +361,11 @@ impl PayBuilder {
         let public_url = self.public_url.as_deref().map(public_origin).transpose()?;
         let key = self.pass_key.map_or_else(PassKey::random, Ok);
         let key = key.map_err(|error| ConfigError::wrong("pass_key", error))?;
+        if self.token_format == TokenFormat::X402Mock && self.shared_key.is_none() {
+            let problem = "tokens of x402-mock are made with a key that is shared: give it as the shared key";
+            return Err(ConfigError::wrong("token_format", problem));
+        }
+        let shared = self.shared_key.map(|key| (key, self.token_format));
         let issuer = public_url.as_ref().map_or("groat".to_owned(), |url| url.origin().ascii_serialization());
         let shop = Shop {
             presence: self.instance.map(|name| Presence::new(Arc::clone(&store), name)),
@@ -345,8 +373,9 @@ impl PayBuilder {
             mechanisms: self.mechanisms,
             credit: Credit::default(),
             access: self.access,
-            passes: Passes::new(key, issuer, Arc::clone(&store)),
+            passes: Passes::new(key, shared, issuer, Arc::clone(&store)),
             token_path: self.token_path,
+            order_keys: Journal::new(Arc::clone(&store)),
             sales: Sales::new(store),
             flights: Flights::new(self.limits.in_flight_max),
             dialects: self.dialects.unwrap_or_else(Dialects::standard),

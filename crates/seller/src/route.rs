@@ -66,6 +66,8 @@ pub(crate) struct Route {
     pub(crate) unsettled_max: Option<Price>,
     pub(crate) confirmations: Confirmations,
     pub(crate) pass: Option<PassTerms>,
+    /// Whether tokens of whoever shares a key with us let a request in.
+    pub(crate) foreign_tokens: bool,
     pub(crate) description: String,
     pub(crate) mime_type: String,
     pub(crate) resource: Option<String>,
@@ -139,6 +141,7 @@ pub struct RouteBuilder {
     unsettled_max: Option<String>,
     confirmations: Option<Confirmations>,
     pass: Option<PassTerms>,
+    foreign_tokens: bool,
     description: String,
     mime_type: String,
     resource: Option<String>,
@@ -163,6 +166,7 @@ impl RouteBuilder {
             unsettled_max: None,
             confirmations: None,
             pass: None,
+            foreign_tokens: false,
             description: String::new(),
             mime_type: String::new(),
             resource: None,
@@ -274,6 +278,14 @@ impl RouteBuilder {
         self
     }
 
+    /// Takes tokens that somebody else has given, in the format of `x402-mock`, with the key that
+    /// [`PayBuilder::shared_key`](crate::PayBuilder::shared_key) names. They say nothing but when they end: such a token opens every
+    /// route that takes them, any number of times. Only for routes with a fixed price.
+    pub fn foreign_tokens(mut self) -> Self {
+        self.foreign_tokens = true;
+        self
+    }
+
     /// What the buyer gets, for people.
     pub fn description(mut self, text: &str) -> Self {
         text.clone_into(&mut self.description);
@@ -321,11 +333,18 @@ impl RouteBuilder {
         } else {
             Pricing::Fixed(checked)
         };
+        if self.foreign_tokens
+            && (!self.shop.passes.has_shared_key() || matches!(pricing, Pricing::Asked { .. }))
+        {
+            let problem = "tokens of others need the key that they share with us, and a fixed price";
+            return Err(ConfigError::wrong("foreign_tokens", problem));
+        }
         let unsettled_max = self.unsettled_max.as_deref().map(Price::parse).transpose();
         Ok(PayLayer::new(Route {
             unsettled_max: unsettled_max.map_err(|error| ConfigError::wrong("unsettled_max", error))?,
             confirmations: self.confirmations.unwrap_or(self.shop.confirmations),
             pass: self.pass,
+            foreign_tokens: self.foreign_tokens,
             shop: self.shop,
             pricing,
             settle: self.settle,

@@ -205,7 +205,9 @@ pub fn peek(token: &str) -> Option<(Timestamp, String)> {
     if token.len() > SIZE_BYTES_MAX {
         return None;
     }
-    let claims = BASE64.decode(token.split('.').nth(1)?).ok()?;
+    // Of three parts the second says it; of two, as `x402-mock` has them, the first.
+    let (first, rest) = token.split_once('.')?;
+    let claims = BASE64.decode(rest.split_once('.').map_or(first, |(second, _)| second)).ok()?;
     let told: Told = serde_json::from_slice(&claims).ok()?;
     Some((Timestamp(told.exp), told.scope))
 }

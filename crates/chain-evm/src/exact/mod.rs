@@ -18,6 +18,7 @@ mod rider;
 mod settle;
 pub mod typed_data;
 
+use alloy_primitives::{Address, B256, eip191_hash_message, hex};
 pub(crate) use check::{domain, payee_allowed, recover};
 use groat_core::key::KeyKind;
 use groat_core::offer::{Ask, Currency};
@@ -29,7 +30,7 @@ pub(crate) use settle::{EMPTY, can_pay, key_of, sign};
 
 use crate::assets::{self, Asset, Transfer};
 use crate::{Chain, account};
-use proof::Proof;
+use proof::{EcdsaBytes, Proof};
 
 /// The scheme's name on the wire.
 pub(crate) const SCHEME: &str = "exact";
@@ -113,20 +114,56 @@ impl Mechanism for ExactEvm {
     fn key(&self, payment: &Payment, offer: &Offer) -> Result<(PaymentKey, Timestamp), Reason> {
         let asset = account::parse(&offer.asset).ok_or(Reason::InvalidRequirements)?;
         let authorization = Proof::read(&payment.proof)?.authorization;
-        let parts: [&[u8]; 3] =
-            [asset.as_slice(), authorization.from.as_slice(), authorization.nonce.as_slice()];
-        let key = PaymentKey::new(KeyKind::Eip3009, &offer.network, &parts);
+        let key = replay_key(&offer.network, asset, authorization.from, authorization.nonce);
         Ok((key, Timestamp(typed_data::seconds(authorization.valid_before))))
+    }
+
+    fn key_of(
+        &self,
+        network: &Network,
+        asset: &str,
+        payer: &str,
+        nonce: &str,
+    ) -> Result<Option<PaymentKey>, String> {
+        if !self.speaks(network) {
+            return Ok(None);
+        }
+        let named = |text: &str, what| {
+            let wrong = || {
+                format!(
+                    "the {what} is no account: write 0x and 40 hex digits, and capitals as EIP-55 has them or none"
+                )
+            };
+            account::parse(text).ok_or_else(wrong)
+        };
+        let (asset, payer) = (named(asset, "token")?, named(payer, "authorizer")?);
+        let digits = nonce.strip_prefix("0x").filter(|digits| digits.len() == 64);
+        let nonce = digits.and_then(|digits| digits.parse::<B256>().ok());
+        let nonce = nonce.ok_or("the nonce is not 0x and 64 hex digits")?;
+        Ok(Some(replay_key(network, asset, payer, nonce)))
     }
 
     fn same_account(&self, one: &str, other: &str) -> bool {
         account::parse(one).is_some_and(|account| Some(account) == account::parse(other))
     }
 
+    /// EIP-191, by a plain account; `s` is low, so a signature has one form.
+    fn has_signed(&self, account: &str, text: &str, signature: &str) -> bool {
+        let digits = signature.strip_prefix("0x").filter(|digits| digits.len() == 130);
+        let bytes = digits.and_then(|digits| <[u8; 65]>::try_from(hex::decode(digits).ok()?).ok());
+        let signer = bytes.and_then(|bytes| recover(eip191_hash_message(text), &EcdsaBytes(bytes)));
+        signer.is_some() && signer == account::parse(account)
+    }
+
     fn token(&self, network: &Network, asset: &str) -> Option<Token> {
         let known = assets::find(network, account::parse(asset)?)?;
         Some(Token { symbol: &known.symbol, decimals: known.decimals, unit_usd_micros: Some(Token::DOLLAR) })
     }
+}
+
+fn replay_key(network: &Network, asset: Address, payer: Address, nonce: B256) -> PaymentKey {
+    let parts: [&[u8]; 3] = [asset.as_slice(), payer.as_slice(), nonce.as_slice()];
+    PaymentKey::new(KeyKind::Eip3009, network, &parts)
 }
 
 fn priced_asset(network: &Network, ticker: Option<&str>) -> Result<&'static Asset, String> {

@@ -243,6 +243,10 @@ async fn statement(app: &Router, seed: u8, account: &str, at: u64, query: &str) 
     send(app, asked).await
 }
 
+fn by_authorization(currency: &str, account: &str, nonce: &str) -> String {
+    format!("/x402/payments?authorization=ledger:main:{currency}:{account}:{nonce}")
+}
+
 /// The order of a pass that our own buyer would send for what the 402 offers.
 async fn order(app: &Router, seed: u8, nonce: u8) -> (String, Value) {
     let asked = send(app, request("GET", "/weather", &Value::Null)).await;
@@ -285,6 +289,27 @@ async fn a_balance_is_topped_up_on_chain_spent_for_passes_and_told_to_its_holder
     let refused = send(&app, request("POST", &path, &third)).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{:?}", refused.json());
     assert_eq!(refused.json()["error"], "invalid_exact_evm_insufficient_balance");
+
+    // Who kept only what it has signed finds the debit, whatever the spelling.
+    let nonce = first["permit"]["nonce"].as_str().unwrap();
+    let found = |account: &str| request("GET", &by_authorization("USD", account, nonce), &Value::Null);
+    for spelling in [account.clone(), account.to_lowercase()] {
+        let found = send(&app, found(&spelling)).await.json();
+        assert_eq!(
+            (&found["payment_id"], &found["status"]),
+            (&sold[0].json()["metadata"]["payment_id"], &json!("settled")),
+            "{found}"
+        );
+    }
+    assert_eq!(send(&app, found(&holder(2).to_string())).await.status, StatusCode::NOT_FOUND);
+    let key = format!("ed25519:{}", "A".repeat(43));
+    assert_eq!(send(&app, found(&key)).await.status, StatusCode::NOT_FOUND);
+    for (currency, account, nonce) in
+        [("EUR", &*account, nonce), ("USD", "me", nonce), ("USD", &account, "0x1")]
+    {
+        let asked = request("GET", &by_authorization(currency, account, nonce), &Value::Null);
+        assert_eq!(send(&app, asked).await.status, StatusCode::BAD_REQUEST, "{currency} {account} {nonce}");
+    }
 
     let told = statement(&app, 1, &account, NOW - 60, "").await.json();
     assert_eq!(

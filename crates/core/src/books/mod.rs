@@ -15,6 +15,7 @@ mod gas_day;
 mod indexed;
 mod kept_answer;
 mod kept_pass;
+mod order_key;
 mod pass_use;
 mod posting;
 mod purchase;
@@ -33,6 +34,7 @@ pub use gas_day::{GasDay, GasDayEvent};
 pub use indexed::{IndexCursor, IndexCursorEvent, IndexedPayment, IndexedPaymentEvent};
 pub use kept_answer::{KeptAnswer, KeptEvent, KeptState};
 pub use kept_pass::{KeptPass, KeptPassEvent};
+pub use order_key::{Bound, OrderKey, OrderKeyEvent};
 pub use pass_use::{PassUse, PassUseEvent};
 pub use posting::{Cause, Posting, PostingEvent, Side, StatementLine};
 pub use purchase::{Purchase, PurchaseEvent, PurchaseState, SignedPayment};
@@ -64,7 +66,7 @@ pub enum Book {
     Events,
     /// Gas that was set aside for callers of the facilitator: `day/caller`.
     Budgets,
-    /// How often passes were used that are good for a number of requests, by payment id.
+    /// How often passes were used that are good for a number of requests, and which were taken back, by payment id.
     Passes,
     /// Passes that a buyer was given, by a hash of method, origin and path.
     KeptPasses,
@@ -90,11 +92,13 @@ pub enum Book {
     StatementLines,
     /// Orders that are paid elsewhere, by id.
     Checkouts,
+    /// What orders of tokens go by: a hash of payer and key.
+    OrderKeys,
 }
 
 impl Book {
     /// Every book, for stores that prepare one table for each.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Purchases,
         Self::Sales,
         Self::Settlements,
@@ -116,6 +120,7 @@ impl Book {
         Self::Postings,
         Self::StatementLines,
         Self::Checkouts,
+        Self::OrderKeys,
     ];
 
     /// Its table name.
@@ -142,6 +147,7 @@ impl Book {
             Self::Postings => "postings",
             Self::StatementLines => "statement_lines",
             Self::Checkouts => "checkouts",
+            Self::OrderKeys => "order_keys",
         }
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Aggregate, Book};
 use crate::payment::Fingerprint;
-use crate::{Amount, Confirmations, Offer, Payment, PaymentId, Reason, Receipt, Timestamp};
+use crate::{Amount, Confirmations, Offer, PassGrant, Payment, PaymentId, Reason, Receipt, Timestamp};
 
 /// What the handler answered, kept so that the same payment gets the same answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +87,9 @@ pub struct Sale {
     /// What has to be settled without the buyer, where the answer goes out before the money is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owed: Option<Box<Owed>>,
+    /// The pass that it buys, where its route gives one: whatever the route does later, it stays the same pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pass: Option<Box<PassGrant>>,
     /// Where it stands.
     #[serde(flatten)]
     pub state: SaleState,
@@ -114,13 +117,16 @@ pub struct Deal {
     pub amount: Amount,
     /// How sure of the money the route wants to be.
     pub confirmations: Confirmations,
+    /// The pass that goes with it.
+    pub pass: Option<Box<PassGrant>>,
 }
 
 impl Sale {
     fn retake(&mut self, payment: Fingerprint, request: Fingerprint, holder: Option<String>, deal: Deal) {
         (self.payment, self.request, self.holder) = (payment, request, holder);
-        let Deal { route, pay_to, amount, confirmations } = deal;
+        let Deal { route, pay_to, amount, confirmations, pass } = deal;
         (self.route, self.pay_to, self.amount, self.confirmations) = (route, pay_to, amount, confirmations);
+        self.pass = pass;
     }
 }
 

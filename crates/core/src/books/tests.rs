@@ -67,8 +67,8 @@ fn settlement() -> Settlement {
 
 fn deal() -> Box<Deal> {
     let sale = sale();
-    let Sale { route, pay_to, amount, confirmations, .. } = sale;
-    Box::new(Deal { route, pay_to, amount, confirmations })
+    let Sale { route, pay_to, amount, confirmations, pass, .. } = sale;
+    Box::new(Deal { route, pay_to, amount, confirmations, pass })
 }
 
 fn sale() -> Sale {
@@ -86,6 +86,7 @@ fn sale() -> Sale {
         keep_until: Timestamp(100),
         paid_at: None,
         owed: None,
+        pass: None,
         state: SaleState::Held { started: false },
     }
 }

@@ -25,8 +25,26 @@ pub trait Mechanism: Send + Sync {
     /// The replay key and the end of validity, read from the proof without trusting it.
     fn key(&self, payment: &Payment, offer: &Offer) -> Result<(PaymentKey, Timestamp), Reason>;
 
+    /// The key of a payment of which only token, payer and nonce are known: the one that [`key`](Self::key) reads from the
+    /// whole of it. `None` where these do not name a payment. The error is a sentence.
+    fn key_of(
+        &self,
+        _network: &Network,
+        _asset: &str,
+        _payer: &str,
+        _nonce: &str,
+    ) -> Result<Option<PaymentKey>, String> {
+        Ok(None)
+    }
+
     /// Whether two spellings name one account.
     fn same_account(&self, one: &str, other: &str) -> bool;
+
+    /// Whether the account itself has signed a text, as its wallet signs messages. Nothing is asked of a chain, so for a
+    /// wallet that is a contract nobody ever has.
+    fn has_signed(&self, _account: &str, _text: &str, _signature: &str) -> bool {
+        false
+    }
 
     /// Whether its payments have moved the money before they are shown.
     fn is_paid_before(&self) -> bool {

@@ -155,7 +155,11 @@ pub(crate) async fn run(options: Options, data: &DataDir) -> anyhow::Result<std:
         let key = RequestKey::derived(&*seed()?)?;
         builder = builder.dialects(want_pay::dialects(&config, source, settles, key)?);
     }
-    let pay = builder.build()?;
+    if let (Some(key), Some(source)) = (&config.gate.token_key, source.as_ref()) {
+        builder = builder.shared_key(pass_key::shared(key, source)?);
+    }
+    let format = config.gate.token_format.as_ref().map(|format| *format.get_ref());
+    let pay = builder.token_format(format.unwrap_or_default()).build()?;
     let mut gateway = GatewayConfig::new(&upstream);
     gateway.routes.clone_from(&routes);
     let mut gateway = Gateway::new(&pay, &gateway)?;

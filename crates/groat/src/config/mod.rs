@@ -12,7 +12,7 @@ use groat_chain_evm::ServiceAsk;
 use groat_core::reason::printable;
 use groat_core::{Amount, Confirmations, Network, Price, Terms};
 use groat_facilitator::http::Caller;
-use groat_seller::{PassTerms, RouteRule, Settle};
+use groat_seller::{PassTerms, RouteRule, Settle, TokenFormat};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -139,6 +139,10 @@ pub(crate) struct GateConfig {
     pub(crate) want_pay: WantPayConfig,
     /// Balances of payers.
     pub(crate) balance: Option<Spanned<BalanceConfig>>,
+    /// What the tokens look like.
+    pub(crate) token_format: Option<Spanned<TokenFormat>>,
+    /// The file with the key that is shared with servers of `x402-mock`.
+    pub(crate) token_key: Option<Spanned<String>>,
     /// What costs what.
     #[serde(default)]
     pub(crate) route: Vec<RouteConfig>,
@@ -185,6 +189,8 @@ pub(crate) struct RouteConfig {
     pub(crate) timeout_s: Option<Spanned<u64>>,
     /// What whoever has paid may do without paying, for a while.
     pub(crate) pass: Option<Spanned<PassTerms>>,
+    /// Whether tokens of whoever shares the key let requests in.
+    pub(crate) foreign_tokens: Option<Spanned<bool>>,
     /// A service of AgentXPay, to be paid for by transaction as well.
     pub(crate) agentxpay: Option<Spanned<AgentXPayConfig>>,
     /// Whether it is sold for requests of x402-pay/1 as well.
@@ -283,6 +289,7 @@ impl RouteConfig {
             confirmations: self.confirmations,
             timeout_s: self.timeout_s.as_ref().map(|seconds| *seconds.get_ref()),
             pass: self.pass.as_ref().map(|terms| terms.get_ref().clone()),
+            foreign_tokens: self.foreign_tokens.as_ref().is_some_and(|says| *says.get_ref()),
             asks: services.chain(permits).collect(),
         }
     }
@@ -335,6 +342,15 @@ impl Config {
         gate.network.iter().try_for_each(|network| source.network(network).map(drop))?;
         let accounts = gate.pay_to.iter().chain(&gate.want_pay.contract);
         accounts.into_iter().try_for_each(|account| source.account(account).map(drop))?;
+        let no_key = |span| {
+            let mend = "name the file of the key with token_key under [gate]";
+            source.wrong(Some(span), "tokens of x402-mock need the key that is shared", mend)
+        };
+        if let (Some(format), None) = (&gate.token_format, &gate.token_key)
+            && *format.get_ref() == TokenFormat::X402Mock
+        {
+            return Err(no_key(format.span()));
+        }
         let urls = gate.upstream.iter().chain(&gate.facilitator).chain(&gate.want_pay.facilitator);
         urls.into_iter().try_for_each(|url| source.url(url))?;
         for route in &gate.route {
@@ -346,6 +362,11 @@ impl Config {
             if let Some(seconds) = route.timeout_s.as_ref().filter(|seconds| *seconds.get_ref() == 0) {
                 let mend = "give buyers at least one second, or leave it out";
                 return Err(source.wrong(Some(seconds.span()), "nobody can pay in no time", mend));
+            }
+            if let (Some(says), None) = (&route.foreign_tokens, &gate.token_key)
+                && *says.get_ref()
+            {
+                return Err(no_key(says.span()));
             }
             route.agentxpay.iter().try_for_each(|service| service.get_ref().check(source))?;
             route.permits.iter().try_for_each(|permit| permit.check(source, route.pass.is_some()))?;
@@ -523,6 +544,17 @@ mod tests {
             ("\n[[gate.route]]\nmatch = \"/a\"\nprice = \"0,01\"\n", "/groat.toml:4: ", "is not a price"),
             ("[[gate.route]]\nmatch = \"/a\"\nprice = 0.01\n", "/groat.toml:3: ", "expected a string"),
             ("[[gate.route]]\nmatch = \"/a\"\nprice = \"1e-7\"\n", "/groat.toml:3: ", "is not a price"),
+            (
+                "[gate]\ntoken_format = \"x402-mock\"\n",
+                "/groat.toml:2: ",
+                "need the key that is shared; name the file",
+            ),
+            ("[gate]\ntoken_format = \"paseto\"\n", "/groat.toml:2: ", "unknown variant `paseto`"),
+            (
+                "[[gate.route]]\nmatch = \"/a\"\nprice = \"$1\"\nforeign_tokens = true\n",
+                "/groat.toml:4: ",
+                "need the key that is shared",
+            ),
             ("[gate]\nconfirmations = 0\n", "/groat.toml:2: ", "write 1 to 1000, \"safe\" or"),
             (&service("price_wei = \"0\""), "/groat.toml:4: ", "`0` is not a price in wei; write it like"),
             (

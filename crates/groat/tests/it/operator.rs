@@ -234,6 +234,44 @@ fn t11_the_key_for_passes_is_made_once_and_only_its_owner_may_read_it() {
 }
 
 #[test]
+fn t11_the_key_that_is_shared_with_x402_mock_lies_in_a_private_file_and_is_long() {
+    use std::os::unix::fs::PermissionsExt;
+    let data = tempfile::tempdir().unwrap();
+    let (key, config) = (data.path().join("token.key"), data.path().join("groat.toml"));
+    let route =
+        "[[gate.route]]\nmatch = \"/a\"\nprice = \"$0.01\"\npass = { ttl_s = 60 }\nforeign_tokens = true\n";
+    let lines = "[gate]\ntoken_format = \"x402-mock\"\ntoken_key = \"token.key\"\n";
+    std::fs::write(&config, format!("{lines}{route}")).unwrap();
+    let gate = || {
+        let mut command = groat(data.path());
+        command.args(["gate", "--json", "--listen", "127.0.0.1:0", "--upstream", "http://127.0.0.1:1"]);
+        command.args(["--facilitator", "http://127.0.0.1:1", "--pay-to", PAY_TO, "--store", ":memory:"]);
+        command.arg("--config").arg(&config);
+        command
+    };
+    let refused = |part: &str| {
+        let output = gate().output().unwrap();
+        let (_, told) = text(&output);
+        assert!(
+            output.status.code() == Some(20) && told.contains("groat.toml:3: ") && told.contains(part),
+            "{told}"
+        );
+        assert!(!told.contains("kkk"), "no message quotes a key");
+    };
+    refused("token.key");
+    let write = |text: &str, mode| {
+        std::fs::write(&key, text).unwrap();
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    write(&"k".repeat(32), 0o644);
+    refused("token.key");
+    write(&"k".repeat(31), 0o600);
+    refused("at least 32 bytes");
+    write(&format!("{}\n", "k".repeat(32)), 0o600);
+    drop(Running::start(&mut gate()));
+}
+
+#[test]
 fn a_gate_does_not_wait_for_a_depth_that_its_facilitator_cannot_tell() {
     let data = tempfile::tempdir().unwrap();
     let (world, other) = (World::new(), Upstream::start());

@@ -11,7 +11,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use groat_core::payment::Fingerprint;
-use groat_core::{Challenge, Offer, Pass, Payment, PaymentId, Reason, Timestamp};
+use groat_core::{Challenge, Fault, Offer, Pass, Payment, PaymentId, Reason, Timestamp};
 use groat_failpoints::reach;
 use groat_wire::pass::PASS_HEADER;
 use groat_wire::{Asked, COMPANION_HEADERS, Freshness, PAYMENT_HEADERS, RESPONSE_HEADERS, WireError};
@@ -28,9 +28,10 @@ use tower::ServiceExt;
 use super::desk::Desk;
 use super::flights::{Prints, Seat, Ticket};
 use super::handler::{self, Collected, Trouble};
-use super::passes::{self, Shown};
+use super::passes::{self, Shown, Standing};
+use super::shared::bought_elsewhere;
 use super::work::{Order, Work};
-use super::{Inner, Reply, access, challenge, headers, strip_request, strip_response};
+use super::{Inner, Reply, access, challenge, headers, standing, strip_request, strip_response};
 use crate::canonical::{UrlFault, request_url, same_resource};
 use crate::paid::Paid;
 use crate::pay::Shop;
@@ -79,11 +80,15 @@ async fn decide(
     refuse_upgrade(&parts.method, &parts.headers)?;
     let url = request_url(&parts, route.shop.public_url.as_ref()).map_err(wrong_host)?;
 
-    let shown = show(&route, &mut parts, &url);
+    let shown = show(&route, &mut parts, &url).await?;
     let not_good = match shown {
-        Shown::Good(pass) => match with_pass(&route, &pass).await? {
-            true => return let_through(&route, &pass, parts, body, inner()).await,
-            false => Some("the pass is used up"),
+        Shown::Good(pass) => match with_pass(&route, &pass).await?.problem() {
+            None => return let_through(&route, &pass, parts, body, inner()).await,
+            problem => problem,
+        },
+        Shown::Elsewhere(token) => match bought_elsewhere(&route, &token) {
+            Some(paid) => return serve_unpaid(&route.shop, paid, parts, body, inner()).await,
+            None => None,
         },
         Shown::Bad(why) => Some(why),
         Shown::Nothing => None,
@@ -147,23 +152,38 @@ async fn decide(
 }
 
 /// What the request shows instead of a payment; it is taken off.
-fn show(route: &Route, parts: &mut Parts, url: &str) -> Shown {
-    let Some(terms) = &route.pass else {
-        route.shop.passes.take_off(&mut parts.headers);
-        return Shown::Nothing;
+async fn show(route: &Route, parts: &mut Parts, url: &str) -> Result<Shown, Reply> {
+    let (shop, now) = (&route.shop, route.shop.now());
+    let method = &parts.method;
+    let scope = route.pass.as_ref().map(|terms| passes::scope_of(terms, method, route.resource_url(url)));
+    let shown = match &scope {
+        Some(scope) => shop.passes.shown(&mut parts.headers, scope, now),
+        None => {
+            shop.passes.take_off(&mut parts.headers);
+            Shown::Nothing
+        }
     };
-    let scope = passes::scope_of(terms, &parts.method, route.resource_url(url));
-    route.shop.passes.shown(&mut parts.headers, &scope, route.shop.now())
+    if matches!(shown, Shown::Good(_)) || scope.is_none() && !route.foreign_tokens {
+        return Ok(shown);
+    }
+    let scope = scope.as_deref();
+    let others = shop.passes.shown_shared(&shop.sales, &mut parts.headers, scope, route.foreign_tokens, now);
+    match others.await.map_err(|fault| cannot_look_up(&fault))? {
+        Shown::Nothing => Ok(shown),
+        other => Ok(other),
+    }
 }
 
 /// Whether the pass is good for one more request, which is written down.
-async fn with_pass(route: &Route, pass: &Pass) -> Result<bool, Reply> {
-    route.shop.passes.take_use(pass, route.shop.now()).await.map_err(|fault| {
-        tracing::warn!(%fault, "a pass cannot be looked up");
-        let message = "the pass cannot be looked up: send the same request again later";
-        Reply::error(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", message)
-            .retry_after(fault.retry_after_s())
-    })
+async fn with_pass(route: &Route, pass: &Pass) -> Result<Standing, Reply> {
+    standing::take_use(&route.shop, pass).await.map_err(|fault| cannot_look_up(&fault))
+}
+
+fn cannot_look_up(fault: &Fault) -> Reply {
+    tracing::warn!(%fault, "a pass cannot be looked up");
+    let message = "the pass cannot be looked up: send the same request again later";
+    Reply::error(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", message)
+        .retry_after(fault.retry_after_s())
 }
 
 /// A request that was paid for before.

@@ -2,7 +2,7 @@
 //!
 //! `admit` reads a request and decides without acting; `work` does the paid part in a task of its own; `money` talks
 //! to the facilitator; `sales` keeps the book; `flights` lets copies of one request wait for one answer; `passes` lets
-//! in for a while who has paid, and `access` who has bought it elsewhere.
+//! in for a while who has paid, as long as the money stays (`standing`), and `access` who has bought it elsewhere.
 
 mod access;
 mod admit;
@@ -20,6 +20,8 @@ mod recover;
 mod relay;
 mod reply;
 mod sales;
+mod shared;
+mod standing;
 mod work;
 
 use std::convert::Infallible;
@@ -42,13 +44,15 @@ pub(crate) use credit::Credit;
 pub(crate) use flights::Flights;
 pub(crate) use headers::{strip_request, strip_response};
 pub(crate) use money::is_dead;
-pub(crate) use order::{Wanted, buy_pass, quote};
-pub(crate) use passes::{Passes, bought_as};
+pub(crate) use order::{Begun, Wanted, begun, buy_pass, quote, read_order};
+pub(crate) use passes::{Passes, Standing, bought_as};
 pub(crate) use presence::Presence;
 pub use recover::Recovered;
 pub(crate) use recover::recover;
 pub(crate) use reply::Reply;
 pub(crate) use sales::Sales;
+pub(crate) use standing::standing;
+pub(crate) use work::Order;
 
 /// Whatever stands behind the gate.
 pub(crate) type Inner = BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use axum::BoxError;
 use axum::body::Body;
 use bytes::Bytes;
+use groat_core::books::{Sale, SaleState};
 use groat_core::payment::Fingerprint;
-use groat_core::{Challenge, PaymentId};
+use groat_core::{Challenge, Failure};
 use http::{Method, Request, Response, StatusCode, Uri};
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
@@ -26,12 +27,8 @@ pub(crate) struct Wanted {
     pub(crate) url: String,
 }
 
-/// Works an order off. The answer carries the pass in its header fields; another says why there is none.
-pub(crate) async fn buy_pass(
-    route: Arc<Route>,
-    wanted: Wanted,
-    order: &[u8],
-) -> Result<(Response<Body>, PaymentId), Reply> {
+/// Reads an order. Nothing is done for it.
+pub(crate) fn read_order(route: Arc<Route>, wanted: Wanted, order: &[u8]) -> Result<Order, Reply> {
     let challenge = offered(&route, &wanted);
     let payment = match route.shop.dialects.read_order(order) {
         Ok(Some(payment)) => payment,
@@ -62,7 +59,7 @@ pub(crate) async fn buy_pass(
     (*request.method_mut(), *request.uri_mut()) = (method, uri);
     let (parts, ()) = request.into_parts();
     let body = Bytes::new();
-    let order = Order {
+    Ok(Order {
         desk: Arc::new(desk),
         payment,
         offer,
@@ -73,8 +70,47 @@ pub(crate) async fn buy_pass(
         body,
         is_for_pass: true,
         is_contested: false,
-    };
-    Ok((let_in(order, nothing()).await?, id))
+    })
+}
+
+/// Works an order off. The answer carries the pass in its header fields; another says why there is none.
+pub(crate) async fn buy_pass(order: Order) -> Result<Response<Body>, Reply> {
+    let_in(order, nothing()).await
+}
+
+/// What is known of an order before anything is done for it.
+pub(crate) enum Begun {
+    /// It was paid, and the token was given before.
+    Sold {
+        /// Who has paid, where that is known.
+        payer: Option<String>,
+    },
+    /// It is being worked on, or was.
+    Open,
+    /// It is good, and this is who signed it.
+    Not {
+        /// Not only who is said to pay.
+        payer: String,
+    },
+}
+
+/// Finds out whose order it is, and whether it is new. What is no good is refused as it always is.
+pub(crate) async fn begun(order: &Order) -> Result<Begun, Reply> {
+    let desk = &order.desk;
+    let held = desk.route.shop.sales.load(&order.id).await.map_err(|fault| desk.fault(&fault))?;
+    match held.as_ref().map(|held| held.sale()) {
+        Some(Sale { payment, state: SaleState::Done { receipt, .. }, .. })
+            if *payment == order.prints.payment =>
+        {
+            Ok(Begun::Sold { payer: receipt.payer.clone() })
+        }
+        None | Some(Sale { state: SaleState::Released, .. }) => match order.till().verify().await {
+            Ok(claim) => Ok(Begun::Not { payer: claim.payer }),
+            Err(Failure::Refused(refusal)) => Err(desk.refused(&refusal)),
+            Err(Failure::Fault(fault)) => Err(desk.fault(&fault)),
+        },
+        Some(_) => Ok(Begun::Open),
+    }
 }
 
 /// The 402 of a resource.

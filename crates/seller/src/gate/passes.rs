@@ -1,20 +1,25 @@
 //! Passes: given with the answer to a payment, and shown instead of one.
 //!
 //! A pass that was read once is remembered, so that showing it again costs no signature check. Only one that is good
-//! for a number of requests has a record in the book; its use is written before the request is let in (threat row
-//! T12).
+//! for a number of requests, or was taken back, has a record in the book; a use is written before the request is let in
+//! (threat row T12). What the money behind a pass has come to is looked at in `standing`.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use groat_core::books::{PassUse, PassUseEvent, Sale};
+use groat_core::books::{Aggregate, PassUse, PassUseEvent, Sale};
 use groat_core::ports::Store;
-use groat_core::{Fault, Offer, Pass, PassTerms, Receipt, Timestamp};
+use groat_core::{Fault, Pass, PassGrant, PassTerms, Receipt, Timestamp};
 use groat_store::{Applied, Journal};
 use groat_wire::pass::{self, PassError, PassKey};
+use groat_wire::shared_token::{SharedKey, SharedToken};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
+
+use super::shared::Shared;
+use super::standing::Looks;
+use crate::config::TokenFormat;
 
 /// Passes that are remembered; one more, and those whose time is over are forgotten, or all.
 const KNOWN_MAX: usize = 10_000;
@@ -27,6 +32,41 @@ pub(crate) struct Passes {
     issuer: String,
     known: Mutex<HashMap<Box<str>, Arc<Pass>>>,
     uses: Journal<PassUse>,
+    pub(super) shared: Option<Shared>,
+    pub(super) looks: Looks,
+}
+
+/// Whether a pass that is ours and in its time lets anybody in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It does.
+    Good,
+    /// It was good for a number of requests, and they were made.
+    UsedUp,
+    /// It was taken back.
+    Revoked,
+    /// The money that has bought it is not there any more.
+    Undone,
+}
+
+impl Standing {
+    pub(super) fn of(record: Option<&PassUse>) -> Self {
+        match record {
+            Some(record) if record.revoked_at.is_some() => Self::Revoked,
+            Some(record) if record.is_used_up() => Self::UsedUp,
+            _ => Self::Good,
+        }
+    }
+
+    /// What is wrong, for people; `None` when nothing is.
+    pub(crate) fn problem(self) -> Option<&'static str> {
+        match self {
+            Self::Good => None,
+            Self::UsedUp => Some("the pass is used up"),
+            Self::Revoked => Some("the pass was revoked"),
+            Self::Undone => Some("the payment of the pass was undone"),
+        }
+    }
 }
 
 /// What a request shows.
@@ -36,13 +76,32 @@ pub(crate) enum Shown {
     Nothing,
     /// A pass for this route.
     Good(Arc<Pass>),
+    /// A token that somebody else has given who shares a key with us.
+    Elsewhere(SharedToken),
     /// One that is good for nothing here, and why.
     Bad(&'static str),
 }
 
 impl Passes {
-    pub(crate) fn new(key: PassKey, issuer: String, store: Arc<dyn Store>) -> Self {
-        Self { key, issuer, known: Mutex::default(), uses: Journal::new(store) }
+    pub(crate) fn new(
+        key: PassKey,
+        shared: Option<(SharedKey, TokenFormat)>,
+        issuer: String,
+        store: Arc<dyn Store>,
+    ) -> Self {
+        let shared = shared.map(|(key, format)| Shared { key, is_given: format == TokenFormat::X402Mock });
+        Self {
+            key,
+            shared,
+            issuer,
+            known: Mutex::default(),
+            uses: Journal::new(store),
+            looks: Looks::default(),
+        }
+    }
+
+    pub(crate) fn has_shared_key(&self) -> bool {
+        self.shared.is_some()
     }
 
     /// Who gives them.
@@ -55,12 +114,9 @@ impl Passes {
         self.key.public_jwk()
     }
 
-    /// The pass of a token, if it is good for one more request. Nothing is used up.
-    pub(crate) async fn examine(&self, token: &str, now: Timestamp) -> Result<Option<Arc<Pass>>, Fault> {
-        let Ok(pass) = self.read(token, now) else { return Ok(None) };
-        let Some(uses_max) = pass.uses else { return Ok(Some(pass)) };
-        let used = self.uses.load(&pass.payment.to_string()).await?.map_or(0, |entry| entry.record.uses);
-        Ok((used < uses_max).then_some(pass))
+    /// What the book says of a pass; `None` while nothing has happened to it.
+    pub(super) async fn record(&self, pass: &Pass) -> Result<Option<PassUse>, Fault> {
+        Ok(self.uses.load(&pass.payment.to_string()).await?.map(|entry| entry.record))
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Pass>>> {
@@ -115,12 +171,21 @@ impl Passes {
         });
     }
 
-    fn read(&self, token: &str, now: Timestamp) -> Result<Arc<Pass>, PassError> {
+    pub(super) fn read(&self, token: &str, now: Timestamp) -> Result<Arc<Pass>, PassError> {
         let known = self.known().get(token).cloned();
         if let Some(known) = known {
             return pass::in_time(&known, now).map(|()| known);
         }
-        let read = Arc::new(self.key.read(token, &self.issuer, now)?);
+        Ok(self.remember(token, self.key.read(token, &self.issuer, now)?, now))
+    }
+
+    /// The pass of a token that was read before, if it is in its time.
+    pub(super) fn remembered(&self, token: &str, now: Timestamp) -> Option<Arc<Pass>> {
+        self.known().get(token).filter(|pass| pass::in_time(pass, now).is_ok()).cloned()
+    }
+
+    pub(super) fn remember(&self, token: &str, pass: Pass, now: Timestamp) -> Arc<Pass> {
+        let read = Arc::new(pass);
         let mut known = self.known();
         if known.len() >= KNOWN_MAX {
             known.retain(|_, pass| pass::in_time(pass, now).is_ok());
@@ -129,27 +194,43 @@ impl Passes {
             known.clear();
         }
         known.insert(token.into(), read.clone());
-        Ok(read)
+        read
     }
 
-    /// One use of a pass, written down; `false` when it is used up.
-    pub(crate) async fn take_use(&self, pass: &Pass, now: Timestamp) -> Result<bool, Fault> {
-        let Some(uses_max) = pass.uses else { return Ok(true) };
+    /// One use of a pass, written down where uses are counted.
+    pub(crate) async fn take_use(&self, pass: &Pass, now: Timestamp) -> Result<Standing, Fault> {
+        if pass.uses.is_none() {
+            return Ok(Standing::of(self.record(pass).await?.as_ref()));
+        }
+        self.write(pass, PassUseEvent::Use, now).await
+    }
+
+    /// Takes a pass back, for every gate on this book. Once more changes nothing.
+    pub(crate) async fn revoke(&self, pass: &Pass, now: Timestamp) -> Result<(), Fault> {
+        self.write(pass, PassUseEvent::Revoke, now).await.map(drop)
+    }
+
+    /// Writes what happens to a pass; what stands in its way is told.
+    async fn write(&self, pass: &Pass, event: PassUseEvent, now: Timestamp) -> Result<Standing, Fault> {
         for _ in 0..TRIES_MAX {
             let applied = match self.uses.load(&pass.payment.to_string()).await? {
-                Some(entry) => self.uses.apply(entry, PassUseEvent::Use, now).await?,
+                Some(entry) => self.uses.apply(entry, event, now).await?,
                 None => {
-                    let expires_at = pass.expires_at;
-                    let first = PassUse { payment: pass.payment, uses_max, uses: 1, expires_at };
+                    let Pass { payment, uses: uses_max, expires_at, .. } = pass.clone();
+                    let unused = PassUse { payment, uses_max, uses: 0, expires_at, revoked_at: None };
+                    let Some(first) = unused.apply(event, now) else { return Ok(Standing::UsedUp) };
                     match self.uses.create(first).await? {
-                        Some(_) => return Ok(true),
+                        Some(entry) => Applied::Done(entry),
                         None => Applied::Stale,
                     }
                 }
             };
             match applied {
-                Applied::Done(_) => return Ok(true),
-                Applied::Impossible(_) => return Ok(false),
+                Applied::Done(_) => return Ok(Standing::Good),
+                Applied::Impossible(entry) => {
+                    let standing = Standing::of(Some(&entry.record));
+                    return Ok(if standing == Standing::Good { Standing::UsedUp } else { standing });
+                }
                 Applied::Stale => {}
             }
         }
@@ -174,27 +255,38 @@ impl Passes {
     /// the answer again gets the same.
     pub(crate) fn give(
         &self,
-        terms: &PassTerms,
-        scope: String,
+        grant: &PassGrant,
         sale: &Sale,
-        offer: &Offer,
         receipt: &Receipt,
         now: Timestamp,
     ) -> Option<String> {
-        let paid_at = sale.paid_at?;
-        let pass = Pass {
-            payment: sale.id,
-            payer: receipt.payer.clone(),
-            network: offer.network.clone(),
-            asset: offer.asset.clone(),
-            amount: sale.amount,
-            scope,
-            issued_at: paid_at,
-            expires_at: paid_at.plus(terms.ttl_s),
-            uses: terms.uses,
-        };
-        (now < pass.expires_at).then(|| self.key.write(&pass, &self.issuer))
+        let pass = pass_of(grant, sale, receipt).filter(|pass| now < pass.expires_at)?;
+        Some(match &self.shared {
+            Some(shared) if shared.is_given => shared.key.write(&SharedToken {
+                expires_at: pass.expires_at,
+                issued_at: pass.issued_at,
+                nonce: pass.payment.to_string(),
+            }),
+            _ => self.key.write(&pass, &self.issuer),
+        })
     }
+}
+
+/// The pass of a payment that is made.
+pub(super) fn pass_of(grant: &PassGrant, sale: &Sale, receipt: &Receipt) -> Option<Pass> {
+    let paid_at = sale.paid_at?;
+    let PassGrant { network, asset, scope, ttl_s, uses } = grant.clone();
+    Some(Pass {
+        payment: sale.id,
+        payer: receipt.payer.clone(),
+        network,
+        asset,
+        amount: sale.amount,
+        scope,
+        issued_at: paid_at,
+        expires_at: paid_at.plus(ttl_s),
+        uses,
+    })
 }
 
 /// What a pass has to be good for.

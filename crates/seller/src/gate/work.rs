@@ -10,7 +10,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use groat_core::books::{Deal, Owed, Sale, SaleEvent, SaleState};
 use groat_core::ports::Mechanism;
-use groat_core::{Failure, Fault, Offer, Payment, PaymentId, Reason, Receipt, Refusal, Timestamp};
+use groat_core::{Failure, Fault, Offer, PassGrant, Payment, PaymentId, Reason, Receipt, Refusal, Timestamp};
 use groat_failpoints::reach;
 use groat_wire::pass::PASS_HEADER;
 use http::header::CONTENT_LENGTH;
@@ -53,11 +53,31 @@ impl Order {
             pay_to: self.offer.pay_to.clone(),
             amount: self.offer.amount,
             confirmations: self.desk.route.confirmations,
+            pass: self.grant().map(Box::new),
+        })
+    }
+
+    /// The pass that the route gives for it.
+    fn grant(&self) -> Option<PassGrant> {
+        let terms = self.desk.route.pass.as_ref()?;
+        let resource_url = &self.desk.challenge.resource.url;
+        Some(PassGrant {
+            network: self.offer.network.clone(),
+            asset: self.offer.asset.clone(),
+            scope: passes::scope_of(terms, &self.parts.method, resource_url).into_owned(),
+            ttl_s: terms.ttl_s,
+            uses: terms.uses,
         })
     }
 
     pub(crate) fn mechanism(&self) -> Option<&dyn Mechanism> {
         self.desk.route.shop.mechanism(&self.offer)
+    }
+
+    pub(crate) fn till(&self) -> Till<'_> {
+        let Self { id, valid_until, payment, offer, .. } = self;
+        let (shop, confirmations) = (&self.desk.route.shop, self.desk.route.confirmations);
+        Till { shop, id: *id, valid_until: *valid_until, payment, offer, confirmations }
     }
 
     /// Goes on to the next payment that the same proof stands for; `false` when there is none.
@@ -305,6 +325,7 @@ impl Work {
             keep_until: money::keep_until(&self.order.desk.route.shop, self.order.valid_until),
             paid_at: None,
             owed: self.owed(),
+            pass: deal.pass,
             state: SaleState::Held { started },
         };
         let created = self.sales().create(sale).await;
@@ -627,12 +648,10 @@ impl Work {
 
     /// Adds the pass that the route gives for a payment.
     fn give_pass(&self, fields: &mut HeaderMap, sale: &Sale, receipt: &Receipt) {
-        let (order, route) = (&self.order, &self.order.desk.route);
-        let Some(terms) = &route.pass else { return };
-        let resource_url = &order.desk.challenge.resource.url;
-        let scope = passes::scope_of(terms, &order.parts.method, resource_url).into_owned();
-        let shop = &route.shop;
-        let token = shop.passes.give(terms, scope, sale, &order.offer, receipt, shop.now());
+        // A sale of before sales said so.
+        let Some(grant) = sale.pass.as_deref().cloned().or_else(|| self.order.grant()) else { return };
+        let shop = &self.order.desk.route.shop;
+        let token = shop.passes.give(&grant, sale, receipt, shop.now());
         if let Some(value) = token.and_then(|token| HeaderValue::try_from(token).ok()) {
             fields.insert(PASS_HEADER, value);
         }
@@ -715,10 +734,7 @@ impl Work {
     }
 
     fn till(&self) -> Till<'_> {
-        let order = &self.order;
-        let Order { id, valid_until, payment, offer, .. } = order;
-        let (shop, confirmations) = (&order.desk.route.shop, order.desk.route.confirmations);
-        Till { shop, id: *id, valid_until: *valid_until, payment, offer, confirmations }
+        self.order.till()
     }
 }
 

@@ -73,6 +73,9 @@ pub struct RouteRule {
     /// What whoever has paid may do without paying, for a while.
     #[serde(default)]
     pub pass: Option<PassTerms>,
+    /// Whether tokens that whoever shares a key with us has given let requests in.
+    #[serde(default)]
+    pub foreign_tokens: bool,
     /// More ways to pay, in full.
     #[serde(skip)]
     pub asks: Vec<Terms>,
@@ -93,6 +96,7 @@ impl RouteRule {
             confirmations: None,
             timeout_s: None,
             pass: None,
+            foreign_tokens: false,
             asks: Vec::new(),
         }
     }

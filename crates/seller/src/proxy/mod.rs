@@ -87,6 +87,9 @@ impl Gateway {
             if let Some(terms) = &rule.pass {
                 route = route.pass(terms.clone());
             }
+            if rule.foreign_tokens {
+                route = route.foreign_tokens();
+            }
             route = rule.asks.iter().cloned().fold(route, RouteBuilder::ask);
             let layer = route.build().map_err(at)?;
             if layer.route().sells_passes() {

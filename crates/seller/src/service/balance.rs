@@ -15,9 +15,8 @@ use http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tower::{Layer, ServiceExt};
-use url::form_urlencoded;
 
-use super::PaymentService;
+use super::{PaymentService, asked};
 use crate::canonical;
 use crate::config::ConfigError;
 use crate::gate::{self, PayLayer, Reply};
@@ -131,11 +130,6 @@ impl Wish {
         }
         Ok(self)
     }
-}
-
-fn asked(query: Option<&str>, name: &str) -> Option<String> {
-    let mut pairs = form_urlencoded::parse(query?.as_bytes());
-    pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
 impl PaymentService {

@@ -5,7 +5,11 @@
 //! | `POST /token/{method}/{path}` | buys a pass for that resource; the body is an order of the token dialect |
 //! | `GET /token/…/quote?resource=` | the 402 of a resource without asking for it |
 //! | `GET /x402/payments/{id}` | what became of a payment |
+//! | `GET /x402/payments?authorization=` | the same, for whoever kept only what it signed |
+//! | `GET /x402/payments?idempotency_key=` | the same, for the payer who chose the key |
+//! | `POST /x402/payments/{id}/token` | the token of a settled payment again, for its payer |
 //! | `POST /x402/introspect` | whether a pass is good (RFC 7662) |
+//! | `POST /x402/revoke` | takes a pass back (RFC 7009) |
 //! | `GET /.well-known/jwks.json` | the key that passes are signed with (RFC 7517) |
 //! | `GET /x402/schemes/{name}` | what a `Payment-Scheme` means |
 //! | `GET /x402/balance/{account}` | what happened to a balance; signed by its holder |
@@ -16,10 +20,15 @@
 //!
 //! It need not run where the resources are: whoever has the same prices and the same key for passes can sell them.
 
+mod again;
 mod balance;
 mod checkout;
+mod keys;
+mod lookup;
 mod order;
+mod signed;
 mod tell;
+mod tokens;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -32,6 +41,7 @@ use futures_util::future::BoxFuture;
 use groat_core::ports::Checkouts;
 use http::{Method, Request, Response, StatusCode};
 use tower::Service;
+use url::form_urlencoded;
 
 use crate::canonical;
 use crate::config::ConfigError;
@@ -126,6 +136,9 @@ impl PaymentService {
             (&Method::POST, ("payments", rest)) if rest.ends_with("/refund") => {
                 self.refund(&parts, rest.trim_end_matches("/refund"), body).await
             }
+            (&Method::POST, ("payments", rest)) if rest.ends_with("/token") => {
+                self.again(&parts, rest.strip_suffix("/token").unwrap_or_default(), body).await
+            }
             (&Method::GET, ("balance", account)) if !account.is_empty() => {
                 self.statement(&parts, account).await
             }
@@ -134,11 +147,13 @@ impl PaymentService {
             (&Method::POST, ("orders", "")) => self.begin(&parts, body).await,
             (&Method::POST, ("webhooks", name)) => self.webhook(&parts, name, body).await,
             (_, ("orders" | "webhooks", _)) => Err(wrong_method("POST")),
-            (&Method::GET, ("payments", id)) if !id.is_empty() => self.payment(id).await,
+            (&Method::GET, ("payments", "")) => self.search(&parts).await,
+            (&Method::GET, ("payments", id)) => self.payment(id).await,
             (&Method::GET, ("schemes", "")) => Ok(self.schemes()),
             (&Method::GET, ("schemes", name)) => self.scheme(name),
             (&Method::POST, ("introspect", "")) => self.introspect(&parts, body).await,
-            (_, ("introspect", "")) => Err(wrong_method("POST")),
+            (&Method::POST, ("revoke", "")) => self.revoke(&parts, body).await,
+            (_, ("introspect" | "revoke", "")) => Err(wrong_method("POST")),
             (_, ("payments" | "schemes", _)) if *asked != Method::GET => Err(wrong_method("GET, HEAD")),
             _ => Err(Reply::error(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")),
         }
@@ -149,6 +164,12 @@ impl PaymentService {
         let fits = |priced: &&Priced| priced.pattern.covers(method) && priced.pattern.matches(path);
         self.priced.iter().find(fits).map(|priced| &priced.route)
     }
+}
+
+/// What the query says under a name, the first time.
+fn asked(query: Option<&str>, name: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(query?.as_bytes());
+    pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
 fn wrong_method(allowed: &'static str) -> Reply {

@@ -4,18 +4,19 @@ use axum::body::Body;
 use http::request::Parts;
 use http::{HeaderName, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
-use url::form_urlencoded;
 
 use groat_core::Reason;
-use groat_wire::pass::{self, PASS_HEADER};
+use groat_core::books::SaleState;
+use groat_wire::idempotency;
+use groat_wire::pass::PASS_HEADER;
 use groat_wire::token::{Given, is_of_tokens, write_given};
 
-use super::PaymentService;
+use super::{PaymentService, asked, tokens};
 use crate::canonical::{self, UrlFault};
-use crate::gate::{self, Reply, Wanted};
+use crate::gate::{self, Begun, Order, Reply, Wanted};
 
 /// What an order may be, in bytes; the codec has a limit of its own.
-const ORDER_SIZE_BYTES_MAX: usize = 64 * 1024;
+pub(super) const ORDER_SIZE_BYTES_MAX: usize = 64 * 1024;
 
 impl PaymentService {
     /// Sells a pass for the resource that the path behind the endpoint names, or that the body does.
@@ -29,14 +30,32 @@ impl PaymentService {
             })?,
             named => named.split_once('/').map(|(method, path)| (method.to_owned(), format!("/{path}"))).unwrap_or_default(),
         };
+        let key = idempotency::key(&parts.headers).map_err(|error| {
+            Reply::error(StatusCode::BAD_REQUEST, "invalid_idempotency_key", &error.to_string())
+        })?;
         let (route, wanted) = self.wanted(parts, &resource.0, &resource.1)?;
-        match gate::buy_pass(route, wanted, &body).await {
-            Ok((response, id)) if is_slow(&body) => {
-                Ok(self.given(later(response, &id.to_string()).await, &id.to_string()))
-            }
-            Ok((response, id)) => Ok(self.given(response, &id.to_string())),
-            Err(reply) => Ok(refused(reply.response())),
-        }
+        let order = match gate::read_order(route, wanted, &body) {
+            Ok(order) => order,
+            Err(reply) => return Ok(refused(reply.response())),
+        };
+        let id = order.id.to_string();
+        let answer = self.work_off(key, order).await;
+        let (response, is_replayed) = answer.unwrap_or_else(|reply| (reply.response(), false));
+        let response = if is_slow(&body) { later(response, &id).await } else { response };
+        self.given(response, &id, is_replayed).await
+    }
+
+    /// The answer of the gate, and whether the token was given before.
+    async fn work_off(&self, key: Option<String>, order: Order) -> Result<(Response<Body>, bool), Reply> {
+        let Some(key) = key else {
+            let sold = self.shop.sales.load(&order.id).await.map_err(|fault| order.desk.fault(&fault))?;
+            let is_sold = sold.is_some_and(|held| matches!(held.sale().state, SaleState::Done { .. }));
+            return Ok((gate::buy_pass(order).await?, is_sold));
+        };
+        let begun = gate::begun(&order).await?;
+        self.bind(&key, &order, &begun).await?;
+        let is_sold = matches!(begun, Begun::Sold { .. });
+        Ok((gate::buy_pass(order).await?, is_sold))
     }
 
     /// The route and the resource behind a method and a path, as a request for it would have them.
@@ -62,24 +81,33 @@ impl PaymentService {
     }
 
     /// The answer of the gate, as the answer to an order.
-    fn given(&self, response: Response<Body>, id: &str) -> Response<Body> {
+    async fn given(
+        &self,
+        response: Response<Body>,
+        id: &str,
+        is_replayed: bool,
+    ) -> Result<Response<Body>, Reply> {
         let (parts, body) = response.into_parts();
         let token = parts.headers.get(PASS_HEADER).and_then(|token| token.to_str().ok());
         let mut reply = match token {
             // Refused, pending or broken: what a payer can do is said already.
             _ if !parts.status.is_success() || parts.status == StatusCode::ACCEPTED => {
-                return refused(Response::from_parts(parts, body));
+                return Ok(refused(Response::from_parts(parts, body)));
             }
-            None => {
-                let message = "this payment has bought a pass whose time is over: sign a new permit";
-                return Reply::error(StatusCode::GONE, "pass_expired", message).response();
-            }
+            None => return Err(expired()),
             Some(token) => {
                 let now = self.shop.now();
-                let expires_in_s = pass::peek(token).map(|(expires_at, _)| expires_at.since(now));
+                let pass = self.shop.passes.of_token(&self.shop.sales, token, now).await;
+                let pass = pass.map_err(tokens::unavailable)?.ok_or_else(expired)?;
+                tokens::may_be_given(gate::standing(&self.shop, &pass).await.map_err(tokens::unavailable)?)?;
+                let expires_in_s = Some(pass.expires_at.since(now));
                 let given = Given { token: token.to_owned(), expires_in_s, transaction: None };
-                let metadata =
-                    json!({ "payment_id": id, "status": "settled", "tx": self.transaction(&parts.headers) });
+                let metadata = json!({
+                    "payment_id": id,
+                    "status": "settled",
+                    "tx": self.transaction(&parts.headers),
+                    "replayed": is_replayed,
+                });
                 Reply::json(StatusCode::OK, &write_given(&given, metadata))
             }
         };
@@ -88,7 +116,7 @@ impl PaymentService {
             |name: &HeaderName| groat_wire::RESPONSE_HEADERS.contains(&name.as_str()) && *name != PASS_HEADER;
         let receipts = parts.headers.iter().filter(|(name, _)| ours(name));
         reply.headers.extend(receipts.map(|(name, value)| (name.clone(), value.clone())));
-        reply.response()
+        Ok(reply.response())
     }
 
     fn transaction(&self, headers: &http::HeaderMap) -> Option<String> {
@@ -97,14 +125,9 @@ impl PaymentService {
 
     /// The 402 of a resource, for whoever has read only header fields.
     pub(super) fn quote(&self, parts: &Parts, rest: &str) -> Result<Response<Body>, Reply> {
-        let asked = |name: &str| {
-            let query = parts.uri.query().unwrap_or_default();
-            form_urlencoded::parse(query.as_bytes())
-                .find(|(key, _)| key == name)
-                .map(|(_, value)| value.into_owned())
-        };
-        let resource = match asked("resource") {
-            Some(url) => split(&url, asked("method").as_deref()),
+        let query = parts.uri.query();
+        let resource = match asked(query, "resource") {
+            Some(url) => split(&url, asked(query, "method").as_deref()),
             None => {
                 let named = rest.trim_start_matches('/').trim_end_matches("/quote");
                 named.split_once('/').map(|(method, path)| (method.to_owned(), format!("/{path}")))
@@ -117,6 +140,11 @@ impl PaymentService {
         let (route, wanted) = self.wanted(parts, &method, &path)?;
         Ok(gate::quote(&route, &wanted).response())
     }
+}
+
+pub(super) fn expired() -> Reply {
+    let message = "this payment has bought a pass whose time is over: sign a new permit";
+    Reply::error(StatusCode::GONE, "pass_expired", message)
 }
 
 /// Whether an order is of a method whose money takes its time: whoever pays by it asks again and again.

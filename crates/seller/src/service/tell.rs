@@ -1,39 +1,25 @@
-//! What is told of payments, passes, keys and ways to pay.
+//! What is told of payments, keys and ways to pay.
 
 use axum::body::Body;
 use groat_core::books::{SaleState, SettlementState};
-use groat_core::{PaymentId, Timestamp};
+use groat_core::{Fault, PaymentId, Timestamp};
 use groat_wire::token::is_of_tokens;
-use http::request::Parts;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
-use url::form_urlencoded;
 
 use super::PaymentService;
 use crate::gate::{self, Reply};
 
-const FORM_SIZE_BYTES_MAX: usize = 16 * 1024;
-
 impl PaymentService {
     /// What became of a payment, by the id that its payer can compute. Whoever knows it may ask: it has 256 bits.
     pub(super) async fn payment(&self, id: &str) -> Result<Response<Body>, Reply> {
-        let unknown = || {
-            let message = "no such payment is known here: nothing was taken for it here";
-            Reply::error(StatusCode::NOT_FOUND, "unknown_payment", message)
-        };
-        let id = PaymentId::parse(id).map_err(|_| unknown())?;
-        let unavailable = |fault: groat_core::Fault| {
-            tracing::warn!(%fault, "a payment cannot be looked up");
-            let message = "what became of the payment cannot be told now: ask again later";
-            Reply::error(StatusCode::SERVICE_UNAVAILABLE, "status_unavailable", message)
-                .retry_after(fault.retry_after_s())
-        };
-        let sale = self.shop.sales.load(&id).await.map_err(unavailable)?;
-        let status = self.shop.facilitator.status(&id).await.map_err(unavailable)?;
+        let id = PaymentId::parse(id).map_err(|_| unknown_payment())?;
+        let sale = self.shop.sales.load(&id).await.map_err(status_unavailable)?;
+        let status = self.shop.facilitator.status(&id).await.map_err(status_unavailable)?;
         if sale.is_none() && status.is_none() {
-            return Err(unknown());
+            return Err(unknown_payment());
         }
-        let refunded = self.refunded(id).await.map_err(unavailable)?;
+        let refunded = self.refunded(id).await.map_err(status_unavailable)?;
         let sale = sale.as_ref().map(|held| held.sale());
         let (state, taken, transaction) =
             match (status.as_ref().map(|status| &status.state), sale.map(|sale| &sale.state)) {
@@ -79,41 +65,6 @@ impl PaymentService {
 
     fn is_over(&self, _sale: &SaleState, valid_until: Option<Timestamp>) -> bool {
         valid_until.is_some_and(|until| gate::is_dead(&self.shop, until))
-    }
-
-    /// Whether a pass is good (RFC 7662). What is not one of ours is simply not active.
-    pub(super) async fn introspect(&self, parts: &Parts, body: Body) -> Result<Response<Body>, Reply> {
-        let body = gate::whole(&self.shop, parts, body, FORM_SIZE_BYTES_MAX).await?;
-        let token = form_urlencoded::parse(&body).find(|(key, _)| key == "token").map(|(_, token)| token);
-        let token = token.ok_or_else(|| {
-            Reply::error(
-                StatusCode::BAD_REQUEST,
-                "invalid_request",
-                "send token=… as a form (RFC 7662 section 2.1)",
-            )
-        })?;
-        let answer = match self.shop.passes.examine(&token, self.shop.now()).await {
-            Ok(Some(pass)) => json!({
-                "active": true,
-                "token_type": "Bearer",
-                "scope": pass.scope,
-                "iss": self.shop.passes.issuer(),
-                "aud": self.shop.passes.issuer(),
-                "sub": pass.payment,
-                "jti": pass.payment,
-                "iat": pass.issued_at.0,
-                "exp": pass.expires_at.0,
-                "x402": { "network": pass.network, "asset": pass.asset, "amount": pass.amount, "payer": pass.payer },
-            }),
-            Ok(None) => json!({ "active": false }),
-            Err(fault) => {
-                tracing::warn!(%fault, "a pass cannot be looked up");
-                let message = "the pass cannot be looked up: ask again later";
-                return Err(Reply::error(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", message)
-                    .retry_after(fault.retry_after_s()));
-            }
-        };
-        Ok(Reply::json(StatusCode::OK, &answer).response())
     }
 
     /// The public half of the key for passes, so that a server elsewhere can check them.
@@ -212,4 +163,16 @@ impl PaymentService {
 
 fn permit_type(offer: &groat_core::Offer) -> Option<&str> {
     offer.extra.get("permitType").and_then(Value::as_str)
+}
+
+pub(super) fn unknown_payment() -> Reply {
+    let message = "no such payment is known here: nothing was taken for it here";
+    Reply::error(StatusCode::NOT_FOUND, "unknown_payment", message)
+}
+
+pub(super) fn status_unavailable(fault: Fault) -> Reply {
+    tracing::warn!(%fault, "a payment cannot be looked up");
+    let message = "what became of the payment cannot be told now: ask again later";
+    Reply::error(StatusCode::SERVICE_UNAVAILABLE, "status_unavailable", message)
+        .retry_after(fault.retry_after_s())
 }

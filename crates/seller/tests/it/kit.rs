@@ -84,8 +84,25 @@ impl Mechanism for Toy {
         Ok((key(&payment.network, nonce), Timestamp(NOW + 60)))
     }
 
+    fn key_of(
+        &self,
+        network: &Network,
+        asset: &str,
+        payer: &str,
+        nonce: &str,
+    ) -> Result<Option<PaymentKey>, String> {
+        match [asset, payer].iter().all(|account| account.len() == 42 && account.starts_with("0x")) {
+            true => Ok(Some(key(network, nonce))),
+            false => Err("this is no account".to_owned()),
+        }
+    }
+
     fn same_account(&self, one: &str, other: &str) -> bool {
         one.eq_ignore_ascii_case(other)
+    }
+
+    fn has_signed(&self, account: &str, text: &str, signature: &str) -> bool {
+        signature == signed(account, text)
     }
 
     fn token(&self, _network: &Network, _asset: &str) -> Option<Token> {
@@ -95,6 +112,11 @@ impl Mechanism for Toy {
 
 pub(crate) fn key(network: &Network, nonce: &str) -> PaymentKey {
     PaymentKey::new(KeyKind::Eip3009, network, &[nonce.as_bytes()])
+}
+
+/// What an account would sign.
+pub(crate) fn signed(account: &str, text: &str) -> String {
+    data_encoding::HEXLOWER.encode(format!("{} signs {text}", account.to_lowercase()).as_bytes())
 }
 
 pub(crate) fn id(nonce: &str) -> PaymentId {

@@ -3,64 +3,16 @@
 use std::sync::atomic::Ordering;
 
 use axum::Router;
-use axum::body::Body;
 use axum::routing::any;
 use futures_util::future::join_all;
 use groat_core::Reason;
 use groat_core::books::{Book, SaleState};
-use groat_seller::{PassKey, PassTerms, Pay, PaymentService, Settle};
-use http::{Request, StatusCode};
+use groat_seller::{PassTerms, PaymentService, Settle};
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::kit::*;
-
-const ENDPOINT: &str = "/token/GET/weather";
-
-fn key(seed: u8) -> PassKey {
-    PassKey::from_seed(&[seed; 32]).unwrap()
-}
-
-fn seller(world: &World) -> Pay {
-    world.builder().pass_key(key(1)).token_path("/token").build().unwrap()
-}
-
-/// `/weather` and `/news` for a cent each, and whoever sells passes for them.
-fn shop(world: &World, settle: Settle) -> Router {
-    let pay = seller(world);
-    let mut service = PaymentService::new(&pay);
-    let mut app = Router::new();
-    for path in ["/weather", "/news"] {
-        let terms = PassTerms { ttl_s: 300, scope: None, uses: None };
-        let layer = pay.route().price("$0.01").settle(settle).pass(terms).build().unwrap();
-        service = service.route(&format!("GET {path}"), &layer).unwrap();
-        let handler = world.counted(|run, _| async move { text(&format!("run {run}")) });
-        app = app.route(path, any(handler).layer(layer));
-    }
-    app.fallback_service(service)
-}
-
-fn permit(nonce: &str) -> Value {
-    json!({
-        "permit_type": "ERC3009",
-        "signature": { "signature_type": "ERC3009", "v": 27, "r": "0xabc", "s": "0xdef" },
-        "token": ASSET, "chain_id": 84532, "authorizer": PAYER, "recipient": PAY_TO,
-        "value": 10_000, "validAfter": 0, "validBefore": NOW + 60, "nonce": nonce,
-    })
-}
-
-fn order_at(path: &str, permit: &Value) -> Request<Body> {
-    post(path, json!({ "version": "Version 0.1", "permit": permit }).to_string())
-}
-
-fn bearer(path: &str, token: &str) -> Request<Body> {
-    let mut request = get(path);
-    request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
-    request
-}
-
-fn token(seen: &Seen) -> String {
-    seen.json()["access_token"].as_str().unwrap_or_else(|| panic!("{seen:?}")).to_owned()
-}
+use crate::token_shop::*;
 
 #[tokio::test]
 async fn a_permit_buys_a_token_that_opens_the_resource_it_was_sold_for() {

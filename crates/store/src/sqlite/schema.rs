@@ -83,6 +83,7 @@ pub(super) fn sql(book: Book) -> &'static Sql {
         Book::Postings => &const { sql!("postings") },
         Book::StatementLines => &const { sql!("statement_lines") },
         Book::Checkouts => &const { sql!("checkouts") },
+        Book::OrderKeys => &const { sql!("order_keys") },
     }
 }
 

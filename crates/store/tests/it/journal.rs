@@ -28,6 +28,7 @@ fn sale(number: u8) -> Sale {
         keep_until: NOW.plus(60),
         paid_at: None,
         owed: None,
+        pass: None,
         state: SaleState::Held { started: false },
     }
 }
