@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use groat_core::books::{SaleState, SettlementState};
-use groat_core::{Fault, PaymentId, Timestamp};
+use groat_core::{Fault, PaymentId};
 use groat_wire::token::is_of_tokens;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -21,6 +21,8 @@ impl PaymentService {
         }
         let refunded = self.refunded(id).await.map_err(status_unavailable)?;
         let sale = sale.as_ref().map(|held| held.sale());
+        let valid_until =
+            status.as_ref().map(|status| status.valid_until).or(sale.map(|sale| sale.valid_until));
         let (state, taken, transaction) =
             match (status.as_ref().map(|status| &status.state), sale.map(|sale| &sale.state)) {
                 (Some(SettlementState::Settled(settled)), _) => {
@@ -35,14 +37,12 @@ impl PaymentService {
                 }
                 (_, Some(SaleState::Withheld { .. })) => ("failed", "no", None),
                 (_, Some(SaleState::Released)) => ("canceled", "no", None),
-                (_, Some(sale)) if self.is_over(sale, status.as_ref().map(|status| status.valid_until)) => {
+                (_, Some(_)) if valid_until.is_some_and(|until| gate::is_dead(&self.shop, until)) => {
                     ("expired", "no", None)
                 }
                 (_, Some(_)) => ("verified", "unknown", None),
                 (Some(SettlementState::Released), None) | (None, None) => ("received", "no", None),
             };
-        let valid_until =
-            status.as_ref().map(|status| status.valid_until).or(sale.map(|sale| sale.valid_until));
         let state = if refunded.is_some() { "refunded" } else { state };
         let body = json!({
             "payment_id": id.to_string(),
@@ -61,10 +61,6 @@ impl PaymentService {
             "valid_until": valid_until.map(|at| at.0),
         });
         Ok(Reply::json(StatusCode::OK, &body).response())
-    }
-
-    fn is_over(&self, _sale: &SaleState, valid_until: Option<Timestamp>) -> bool {
-        valid_until.is_some_and(|until| gate::is_dead(&self.shop, until))
     }
 
     /// The public half of the key for passes, so that a server elsewhere can check them.

@@ -171,6 +171,14 @@ async fn f079_the_payer_learns_what_became_of_a_payment_by_its_id() {
         (&json!("settled"), &json!("yes"), &json!(NOW))
     );
     assert_eq!(send(&app, get("/x402/payments/pay_x")).await.status, StatusCode::NOT_FOUND);
+    // What the facilitator has never heard of and no chain takes any more has not moved.
+    (0..2).for_each(|_| world.fake.script_settle(unavailable()));
+    send(&app, order_at(ENDPOINT, &permit("lost"))).await;
+    let path = format!("/x402/payments/{}", id("lost"));
+    assert_eq!(send(&app, get(&path)).await.json()["status"], "verified");
+    world.clock.store(DEAD, Ordering::SeqCst);
+    let over = send(&app, get(&path)).await.json();
+    assert_eq!((&over["status"], &over["money_taken"]), (&json!("expired"), &json!("no")));
 }
 
 #[tokio::test]
