@@ -2,10 +2,11 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::body::Body;
 use groat_core::offer::Ask;
-use groat_core::ports::{Facilitator, Mechanism};
+use groat_core::ports::{Facilitator, Mechanism, Random};
 use groat_core::{Amount, Network, PassTerms, PaymentId, Terms};
 use groat_seller::{ConfigError, Limits, Paid, PassKey, Pay, PaymentService, Settle};
 use groat_wire::{agentxpay, want_pay};
@@ -16,6 +17,7 @@ use tower::{Layer, service_fn};
 
 use crate::Planted;
 use crate::chain::Account;
+use crate::dice::Dice;
 use crate::direct::{ByHash, ByProof, NATIVE, service_terms};
 use crate::exact::{Exact, NETWORK};
 use crate::fault::Fault;
@@ -116,13 +118,14 @@ impl Shop {
             Arc::new(ByHash { node: None }),
             Arc::new(ByProof { node: None }),
         ];
-        let dialects = tongue::spoken(world)?;
+        let dialects = tongue::spoken()?;
         let pass_key = PassKey::from_seed(&PASS_SEED).map_err(|_| ConfigError::Missing("pass_key"))?;
         let pay = Pay::builder()
             .facilitator(facilitator)
             .mechanisms(mechanisms)
             .store(Arc::new(store))
             .clock(world.seller.clock.clone())
+            .random(random(world))
             .dialects(dialects)
             .pass_key(pass_key)
             .token_path(TOKEN_PATH)
@@ -258,4 +261,14 @@ async fn handle(
     let mut response = Response::new(Body::from(format!("run {} of {id}", entered.number)));
     *response.status_mut() = status;
     response
+}
+
+/// What nobody can guess follows from the run: the same seed is the same run.
+fn random(world: &Arc<World>) -> Arc<dyn Random> {
+    let world = Arc::clone(world);
+    Arc::new(move |bytes: &mut [u8]| {
+        let mut dice = Dice::new(world.challenges.fetch_add(1, Ordering::Relaxed));
+        bytes.chunks_mut(8).for_each(|part| part.copy_from_slice(&dice.next().to_be_bytes()[..part.len()]));
+        Ok(())
+    })
 }

@@ -5,8 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use groat_core::books::OrderKey;
 use groat_core::offer::Moment;
-use groat_core::ports::{Access, Clock, Facilitator, Mechanism, Store};
-use groat_core::{Confirmations, Network, Offer, Terms, Timestamp};
+use groat_core::ports::{Access, Clock, Facilitator, Mechanism, Random, Store};
+use groat_core::{Confirmations, Fault, Network, Offer, Terms, Timestamp};
 use groat_store::Journal;
 use groat_wire::pass::PassKey;
 use groat_wire::shared_token::SharedKey;
@@ -41,6 +41,7 @@ pub(crate) struct Shop {
     pub(crate) token_path: Option<String>,
     pub(crate) dialects: Dialects,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
     pub(crate) networks: Vec<Network>,
     pub(crate) pay_to: Option<String>,
     pub(crate) timeout_s: u64,
@@ -63,7 +64,7 @@ impl Shop {
         }
         let mut random = [0; 16];
         // Without randomness there is no request that nobody can guess, so there is none.
-        getrandom::fill(&mut random).ok()?;
+        self.random.fill(&mut random).ok()?;
         let method = crate::gate::bought_as(method).to_string();
         Some(Moment { now: self.now(), random, method, preferred: 0 })
     }
@@ -179,6 +180,7 @@ pub struct PayBuilder {
     access: Vec<Arc<dyn Access>>,
     store: Option<Arc<dyn Store>>,
     clock: Option<Arc<dyn Clock>>,
+    random: Option<Arc<dyn Random>>,
     dialects: Option<Dialects>,
     networks: Vec<String>,
     pay_to: Option<String>,
@@ -229,6 +231,13 @@ impl PayBuilder {
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = Some(clock);
+        self
+    }
+
+    /// Where numbers come from that nobody can guess; the system by default.
+    #[must_use]
+    pub fn random(mut self, random: Arc<dyn Random>) -> Self {
+        self.random = Some(random);
         self
     }
 
@@ -380,6 +389,7 @@ impl PayBuilder {
             flights: Flights::new(self.limits.in_flight_max),
             dialects: self.dialects.unwrap_or_else(Dialects::standard),
             clock: self.clock.unwrap_or_else(|| Arc::new(system_time)),
+            random: self.random.unwrap_or_else(|| Arc::new(system_random)),
             networks: self.networks.iter().map(parse).collect::<Result<_, _>>()?,
             pay_to: self.pay_to,
             timeout_s,
@@ -391,6 +401,10 @@ impl PayBuilder {
         };
         Ok(Pay { shop: Arc::new(shop) })
     }
+}
+
+fn system_random(bytes: &mut [u8]) -> Result<(), Fault> {
+    getrandom::fill(bytes).map_err(|error| Fault::unavailable("randomness", error))
 }
 
 fn system_time() -> Timestamp {
