@@ -12,6 +12,7 @@ mod debit;
 mod holder;
 mod ledger;
 mod mechanism;
+mod offer;
 mod operations;
 mod payer;
 mod signature;

@@ -1,16 +1,12 @@
 //! The scheme `balance`: what is offered, and what makes a debit unique.
 
-use groat_core::offer::{Ask, Currency as Spelled};
-use groat_core::payment::DialectId;
 use groat_core::ports::{Mechanism, Token};
 use groat_core::{Network, Offer, Payment, PaymentKey, Reason, Terms, Timestamp};
 use serde_json::json;
 
 use crate::debit::{read_nonce, replay_key};
+use crate::offer::offer;
 use crate::{Debit, Holder, Ledger, PERMIT_TYPE, SCHEME, signature};
-
-/// The one dialect that can say it: debits travel to the token endpoint.
-pub(crate) const DIALECT: DialectId = DialectId::new("token");
 
 /// Payment out of a ledger of ours: for sellers and for the engine that takes the money.
 #[derive(Debug, Clone)]
@@ -43,32 +39,10 @@ impl Mechanism for BalanceLedger {
         let known = |symbol: &str| {
             self.ledger.currency(symbol).ok_or_else(|| format!("`{symbol}` is not kept in {}", terms.network))
         };
-        let (currency, amount, price) = match &terms.price {
-            Ask::Price(price) => {
-                let currency = known(price.ticker().unwrap_or("USD"))?;
-                let amount = price.to_units(currency.decimals).map_err(|error| error.to_string())?;
-                (currency, amount, Some(price.to_string()))
-            }
-            Ask::Units { asset, amount, .. } => (known(asset)?, *amount, None),
-        };
-        if amount.is_zero() {
-            return Err("a price of zero sells for nothing: leave the route unpriced instead".to_owned());
-        }
         let pay_to = Holder::parse(&terms.pay_to).map_err(|error| format!("`{}`: {error}", terms.pay_to))?;
         let extra = [("permitType", json!(PERMIT_TYPE)), ("audience", json!(self.audience))];
-        Ok(Some(Offer {
-            scheme: SCHEME.to_owned(),
-            network: terms.network.clone(),
-            asset: currency.symbol.to_owned(),
-            amount,
-            pay_to: pay_to.to_string(),
-            timeout_s: terms.timeout_s,
-            extra: extra.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
-            price,
-            dialect: Some(DIALECT),
-            currency: Some(Spelled { symbol: currency.symbol.to_owned(), decimals: currency.decimals }),
-            verbatim: None,
-        }))
+        let extra = extra.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        offer(terms, known, pay_to.to_string(), extra).map(Some)
     }
 
     fn key(&self, payment: &Payment, offer: &Offer) -> Result<(PaymentKey, Timestamp), Reason> {

@@ -25,11 +25,31 @@ fn judged(dialects: &Dialects, payment: &Payment, data: &[u8]) {
     let again = dialects.read_order(&written).unwrap().unwrap();
     assert_eq!((&again.proof, &again.network), (&payment.proof, &payment.network));
     let permit = serde_json::from_slice::<Value>(data).unwrap()["permit"].clone();
-    if permit["permit_type"] != "ERC3009" {
+    match permit["permit_type"].as_str() {
+        Some("ERC3009") => {
+            let authorization = &payment.proof["authorization"];
+            signed(payment, &permit);
+            ["value", "validAfter", "validBefore"]
+                .map(|key| assert_eq!(authorization[key], told(&permit[key])));
+        }
+        Some(kind @ ("Permit2" | "EIP2612")) => {
+            let read = &payment.proof["permit"];
+            signed(payment, &permit);
+            let amount = if kind == "Permit2" { "amount" } else { "value" };
+            assert_eq!(
+                (&payment.proof["permitType"], &read["amount"]),
+                (&kind.into(), &told(&permit[amount]))
+            );
+            ["nonce", "deadline"].map(|key| assert_eq!(read[key], told(&permit[key])));
+            ["owner", "spender", "token"].map(|key| assert_eq!(read[key], permit[key]));
+        }
         // What a mechanism of another kind is shown is the permit itself.
-        return assert_eq!(payment.proof, permit);
+        _ => assert_eq!(payment.proof, permit),
     }
-    // Both halves by value, whatever their length and case.
+}
+
+/// Both halves of the signature by value, whatever their length and case.
+fn signed(payment: &Payment, permit: &Value) {
     let number = |text: &str| {
         let digits = text.trim_start_matches("0x").trim_start_matches("0X").to_ascii_lowercase();
         format!("{digits:0>64}")
@@ -38,11 +58,12 @@ fn judged(dialects: &Dialects, payment: &Payment, data: &[u8]) {
     let signature = payment.proof["signature"].as_str().unwrap();
     assert_eq!(&signature[2..130], half("r") + &half("s"));
     assert!(["1b", "1c"].contains(&&signature[130..]));
-    for (key, named) in [("value", "value"), ("validAfter", "validAfter"), ("validBefore", "validBefore")] {
-        let told = match &permit[named] {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        assert_eq!(payment.proof["authorization"][key], told);
+}
+
+/// A number, which may be a text.
+fn told(number: &Value) -> Value {
+    match number {
+        Value::String(text) => text.clone().into(),
+        other => other.to_string().into(),
     }
 }

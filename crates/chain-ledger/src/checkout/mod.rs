@@ -10,14 +10,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use groat_core::books::{Aggregate, Checkout, CheckoutEvent, CheckoutState};
 use groat_core::key::KeyKind;
-use groat_core::offer::{Ask, Currency as Spelled};
-use groat_core::payment::DialectId;
 use groat_core::ports::{Checkouts, Fields, ForeignStatus, Mechanism, OrderDriver, Store, Token};
 use groat_core::{Failure, Fault, Network, Offer, Payment, PaymentKey, Reason, Terms, Timestamp};
 use groat_store::{Applied, Entry, Journal};
 use serde_json::{Value, json};
 
 use crate::Currency;
+use crate::offer::offer;
 
 pub use mock::{MockDriver, Webhook};
 
@@ -208,30 +207,8 @@ impl Mechanism for CheckoutOrders {
         let known = |symbol: &str| {
             self.currency(symbol).ok_or_else(|| format!("`{symbol}` is not taken by {}", terms.network))
         };
-        let (currency, amount, price) = match &terms.price {
-            Ask::Price(price) => {
-                let currency = known(price.ticker().unwrap_or("USD"))?;
-                let amount = price.to_units(currency.decimals).map_err(|error| error.to_string())?;
-                (currency, amount, Some(price.to_string()))
-            }
-            Ask::Units { asset, amount, .. } => (known(asset)?, *amount, None),
-        };
-        if amount.is_zero() {
-            return Err("a price of zero sells for nothing: leave the route unpriced instead".to_owned());
-        }
-        Ok(Some(Offer {
-            scheme: SCHEME.to_owned(),
-            network: terms.network.clone(),
-            asset: currency.symbol.to_owned(),
-            amount,
-            pay_to: terms.pay_to.clone(),
-            timeout_s: terms.timeout_s,
-            extra: [("permitType".to_owned(), json!(PERMIT_TYPE))].into_iter().collect(),
-            price,
-            dialect: Some(DialectId::new("token")),
-            currency: Some(Spelled { symbol: currency.symbol.to_owned(), decimals: currency.decimals }),
-            verbatim: None,
-        }))
+        let extra = [("permitType".to_owned(), json!(PERMIT_TYPE))].into_iter().collect();
+        offer(terms, known, terms.pay_to.clone(), extra).map(Some)
     }
 
     fn key(&self, payment: &Payment, offer: &Offer) -> Result<(PaymentKey, Timestamp), Reason> {
