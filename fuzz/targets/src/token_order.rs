@@ -29,8 +29,9 @@ fn judged(dialects: &Dialects, payment: &Payment, data: &[u8]) {
         Some("ERC3009") => {
             let authorization = &payment.proof["authorization"];
             signed(payment, &permit);
-            ["value", "validAfter", "validBefore"]
-                .map(|key| assert_eq!(authorization[key], told(&permit[key])));
+            for key in ["value", "validAfter", "validBefore"] {
+                assert_eq!(authorization[key], told(&permit[key]));
+            }
         }
         Some(kind @ ("Permit2" | "EIP2612")) => {
             let read = &payment.proof["permit"];
@@ -40,8 +41,12 @@ fn judged(dialects: &Dialects, payment: &Payment, data: &[u8]) {
                 (&payment.proof["permitType"], &read["amount"]),
                 (&kind.into(), &told(&permit[amount]))
             );
-            ["nonce", "deadline"].map(|key| assert_eq!(read[key], told(&permit[key])));
-            ["owner", "spender", "token"].map(|key| assert_eq!(read[key], permit[key]));
+            for key in ["nonce", "deadline"] {
+                assert_eq!(read[key], told(&permit[key]));
+            }
+            for key in ["owner", "spender", "token"] {
+                assert_eq!(read[key], permit[key]);
+            }
         }
         // What a mechanism of another kind is shown is the permit itself.
         _ => assert_eq!(payment.proof, permit),
