@@ -34,7 +34,7 @@ impl Balances for Ledger {
         let holder = holder(ask.account)?;
         let age = ask.now.since(ask.signed_at).max(ask.signed_at.since(ask.now));
         // Signed as it was written, so that nobody has to know our spelling.
-        let text = statement_text(ask.account, ask.signed_at);
+        let text = statement_text(ask.service, ask.account, ask.signed_at);
         let signed = read(&holder, ask.signature).is_some_and(|bytes| is_signed(&holder, &text, &bytes));
         if age > SIGNED_S_MAX || !signed {
             return Err(BalanceError::NotSigned);

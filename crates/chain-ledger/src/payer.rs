@@ -9,13 +9,13 @@ use crate::{
     Currency, Debit, Holder, NAMESPACE, PERMIT_TYPE, SCHEME, mechanism, message_digest, statement_text,
 };
 
-/// What a holder signs to be told what happened to its account: good for a minute, and for nothing else.
-pub fn statement_intent(account: &str, signed_at: Timestamp) -> TypedIntent {
-    let message = json!({ "account": account, "signedAt": signed_at });
+/// What a holder signs to be told by this service (an origin) what happened to its account: good for a minute, and for nothing else.
+pub fn statement_intent(service: &str, account: &str, signed_at: Timestamp) -> TypedIntent {
+    let message = json!({ "service": service, "account": account, "signedAt": signed_at });
     TypedIntent {
-        sentence: format!("look at the balance of {account}"),
+        sentence: format!("look at the balance of {account} at {service}"),
         typed_data: json!({ "primaryType": "BalanceStatement", "domain": {}, "message": message }),
-        digest: message_digest(&statement_text(account, signed_at)),
+        digest: message_digest(&statement_text(service, account, signed_at)),
     }
 }
 

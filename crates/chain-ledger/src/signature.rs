@@ -7,9 +7,9 @@ use sha3::{Digest, Keccak256};
 
 use crate::Holder;
 
-/// What is signed for a statement: who asks, and when.
-pub fn statement_text(account: &str, signed_at: Timestamp) -> String {
-    format!("x402-balance/1\n{account}\n{signed_at}")
+/// What is signed for a statement: who is asked (an origin, such as `https://api.example.com`), by whom, and when.
+pub fn statement_text(service: &str, account: &str, signed_at: Timestamp) -> String {
+    format!("x402-balance/1\n{service}\n{account}\n{signed_at}")
 }
 
 /// The digest that an Ethereum wallet signs for a text (EIP-191, version `E`).

@@ -229,15 +229,15 @@ async fn pay_on_chain(app: &Router, method: &str, path: &str, nonce: &str) -> An
     send(app, paid).await
 }
 
-async fn signed(wallet: &LocalSigner, account: &str, at: u64) -> String {
-    let intent = statement_intent(account, Timestamp(at));
+async fn signed(wallet: &LocalSigner, service: &str, account: &str, at: u64) -> String {
+    let intent = statement_intent(service, account, Timestamp(at));
     let signature = wallet.sign(&intent).await.unwrap();
     signature.iter().fold("0x".to_owned(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 async fn statement(app: &Router, seed: u8, account: &str, at: u64, query: &str) -> Answer {
     let mut asked = request("GET", &format!("/x402/balance/{account}{query}"), &Value::Null);
-    let signature = signed(&wallet(seed), account, at).await;
+    let signature = signed(&wallet(seed), ORIGIN, account, at).await;
     asked.headers_mut().insert("x-balance-timestamp", at.into());
     asked.headers_mut().insert("x-balance-signature", signature.parse().unwrap());
     send(app, asked).await

@@ -13,7 +13,7 @@ pub enum BalanceError {
     Wrong(String),
     /// The signature is not the holder's, or not of this minute.
     #[error(
-        "sign `x402-balance/1`, the account and the time in seconds, one a line, not longer ago than a minute"
+        "sign `x402-balance/1`, the origin of this service, the account and the time in seconds, one a line, not longer ago than a minute"
     )]
     NotSigned,
     /// No such debit is known here.
@@ -49,6 +49,8 @@ pub struct Statement {
 pub struct StatementAsk<'a> {
     /// The account as it was written.
     pub account: &'a str,
+    /// The origin of the service that is asked, such as `https://api.example.com`: a signature for another is none for this.
+    pub service: &'a str,
     /// The currency; the first one of the ledger without it.
     pub currency: Option<&'a str>,
     /// When it was signed.

@@ -160,7 +160,8 @@ async fn statement(options: StatementOf, data: &DataDir) -> anyhow::Result<ExitC
         }
     }
     let now = registry::clock().now();
-    let signature = signer.sign(&statement_intent(&account, now)).await?;
+    let signature =
+        signer.sign(&statement_intent(&url.origin().ascii_serialization(), &account, now)).await?;
     let http =
         reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(TIMEOUT).build()?;
     let request = http

@@ -168,8 +168,10 @@ impl PaymentService {
         };
         let (after, lines) = (number("after")?, number("limit")?);
         let currency = asked(query, "currency");
+        let origin = self.own_origin(parts)?;
         let ask = StatementAsk {
             account,
+            service: &origin,
             currency: currency.as_deref(),
             signed_at: Timestamp(field(TIMESTAMP).parse().unwrap_or_default()),
             signature: field(SIGNATURE),

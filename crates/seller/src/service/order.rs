@@ -12,7 +12,7 @@ use groat_wire::pass::PASS_HEADER;
 use groat_wire::token::{Given, is_of_tokens, write_given};
 
 use super::{PaymentService, asked, tokens};
-use crate::canonical::{self, UrlFault};
+use crate::canonical;
 use crate::gate::{self, Begun, Order, Reply, Wanted};
 
 /// What an order may be, in bytes; the codec has a limit of its own.
@@ -76,7 +76,8 @@ impl PaymentService {
         request.headers_mut().clone_from(&parts.headers);
         *request.uri_mut() = path.parse().map_err(|_| unknown())?;
         let (resource, ()) = request.into_parts();
-        let url = canonical::request_url(&resource, self.shop.public_url.as_ref()).map_err(wrong_host)?;
+        let url =
+            canonical::request_url(&resource, self.shop.public_url.as_ref()).map_err(gate::wrong_host)?;
         Ok((std::sync::Arc::clone(route), Wanted { method, uri: resource.uri, url }))
     }
 
@@ -194,8 +195,4 @@ fn split(resource: &str, method: Option<&str>) -> Option<(String, String)> {
         Err(_) => url.split(['?', '#']).next().filter(|path| path.starts_with('/'))?.to_owned(),
     };
     Some((method.to_owned(), path))
-}
-
-fn wrong_host(fault: UrlFault) -> Reply {
-    gate::wrong_host(fault)
 }
