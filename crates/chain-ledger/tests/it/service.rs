@@ -236,8 +236,19 @@ async fn signed(wallet: &LocalSigner, service: &str, account: &str, at: u64) -> 
 }
 
 async fn statement(app: &Router, seed: u8, account: &str, at: u64, query: &str) -> Answer {
+    statement_signed_for(ORIGIN, app, seed, account, at, query).await
+}
+
+async fn statement_signed_for(
+    service: &str,
+    app: &Router,
+    seed: u8,
+    account: &str,
+    at: u64,
+    query: &str,
+) -> Answer {
     let mut asked = request("GET", &format!("/x402/balance/{account}{query}"), &Value::Null);
-    let signature = signed(&wallet(seed), ORIGIN, account, at).await;
+    let signature = signed(&wallet(seed), service, account, at).await;
     asked.headers_mut().insert("x-balance-timestamp", at.into());
     asked.headers_mut().insert("x-balance-signature", signature.parse().unwrap());
     send(app, asked).await
@@ -324,6 +335,11 @@ async fn a_balance_is_topped_up_on_chain_spent_for_passes_and_told_to_its_holder
         let strange = statement(&app, seed, &account, at, "").await;
         assert_eq!(strange.status, StatusCode::UNAUTHORIZED);
         assert!(strange.json().get("balance").is_none());
+    }
+    // Whoever is asked elsewhere cannot look here.
+    for service in ["https://other.example", "http://api.example.com", "https://api.example.com/", ""] {
+        let elsewhere = statement_signed_for(service, &app, 1, &account, NOW, "").await;
+        assert_eq!(elsewhere.status, StatusCode::UNAUTHORIZED, "{service}");
     }
 }
 
