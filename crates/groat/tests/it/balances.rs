@@ -246,6 +246,11 @@ fn b12_a_debit_is_good_only_at_the_service_that_it_is_made_out_to_and_is_signed_
     let refused = shop.groat(&["pay", "--balance", &shop.url("/sold")]);
     assert_eq!(code(&refused), Some(20), "{:?}", text(&refused));
     assert!(text(&refused).1.contains("balance on ledger:test"), "{:?}", text(&refused));
+    // Nor does it get a statement of them: that is signed for whom the payer has asked.
+    let untold = shop.groat(&["balance", "statement", &shop.url("/sold")]);
+    assert!(code(&untold) == Some(20) && text(&untold).1.contains("401 Unauthorized"), "{:?}", text(&untold));
+    shop.gate.take().unwrap().kill();
+    shop.gate = Some(Running::start(&mut shop.command(&shop.url(""))));
     assert_eq!(shop.statement()["balance"], "0.05");
 }
 
