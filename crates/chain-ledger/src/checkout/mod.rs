@@ -6,6 +6,7 @@ mod mock;
 mod observe;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use groat_core::books::{Aggregate, Checkout, CheckoutEvent, CheckoutState};
@@ -30,6 +31,8 @@ pub const TIMEOUT_S: u64 = 15 * 60;
 const NAMESPACE: &str = "checkout";
 /// Records per page of a scan.
 const PAGE: usize = 256;
+/// Orders that wait for their money at once. Anybody may make one for nothing, and each is a call to whoever takes the money.
+const OPEN_MAX: usize = 10_000;
 /// How often a write that others overtook is tried again.
 const TRIES_MAX: usize = 16;
 
@@ -40,6 +43,8 @@ pub struct CheckoutOrders {
     network: Network,
     currencies: Vec<Currency>,
     journal: Journal<Checkout>,
+    /// Those that were open when they were looked after the last time, and those made since.
+    open: Arc<AtomicUsize>,
 }
 
 impl std::fmt::Debug for CheckoutOrders {
@@ -57,7 +62,7 @@ impl CheckoutOrders {
     ) -> Result<Self, String> {
         let network = Network::parse(&format!("{NAMESPACE}:{}", driver.name()))
             .map_err(|_| "a driver's name has up to 32 letters, digits, `-` and `_`".to_owned())?;
-        Ok(Self { driver, network, currencies, journal: Journal::new(store) })
+        Ok(Self { driver, network, currencies, journal: Journal::new(store), open: Arc::default() })
     }
 
     fn currency(&self, symbol: &str) -> Option<&Currency> {
@@ -68,15 +73,22 @@ impl CheckoutOrders {
     /// now and then; it answers how many were looked at.
     pub async fn tend(&self, now: Timestamp) -> Result<usize, Fault> {
         let mut after: Option<String> = None;
-        let mut count = 0;
+        let (mut count, mut open) = (0, 0);
         loop {
             let page = self.journal.scan_open(after.as_deref(), PAGE).await?;
-            let Some(last) = page.last() else { return Ok(count) };
+            let Some(last) = page.last() else {
+                self.open.store(open, Ordering::Relaxed);
+                return Ok(count);
+            };
             after = Some(last.record.key());
             for entry in page.into_iter().filter(|entry| entry.record.network == self.network) {
                 count += 1;
-                if let Err(fault) = self.look_after(entry, now).await {
-                    tracing::warn!(%fault, "what became of an order cannot be told now");
+                match self.look_after(entry, now).await {
+                    Ok(entry) => open += usize::from(!entry.record.is_final()),
+                    Err(fault) => {
+                        open += 1;
+                        tracing::warn!(%fault, "what became of an order cannot be told now");
+                    }
                 }
             }
         }
@@ -140,6 +152,10 @@ impl Checkouts for CheckoutOrders {
     }
 
     async fn begin(&self, offer: &Offer, now: Timestamp) -> Result<Checkout, Failure> {
+        if self.open.fetch_add(1, Ordering::Relaxed) >= OPEN_MAX {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            return Err(Fault::unavailable("orders", "too many wait for their money: ask again later").into());
+        }
         let mut random = [0; 32];
         getrandom::fill(&mut random).map_err(|error| Fault::unavailable("randomness", error))?;
         let order = Checkout {

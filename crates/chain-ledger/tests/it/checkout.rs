@@ -7,7 +7,7 @@ use axum::body::Body;
 use groat_chain_ledger::{CheckoutOrders, Currency, MockDriver};
 use groat_core::Timestamp;
 use groat_core::books::{Book, Checkout, CheckoutState};
-use groat_core::ports::ForeignStatus;
+use groat_core::ports::{Checkouts, ForeignStatus, Mechanism};
 use groat_store::{Journal, MemoryStore};
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
@@ -146,4 +146,22 @@ async fn an_order_that_nobody_pays_ends_and_late_money_is_still_money() {
     for id in [unknown.as_str(), "ord_", "", "../../x"] {
         assert!(shop.poll(id).await.0.is_client_error(), "{id}");
     }
+}
+
+/// Anybody may make an order for nothing: so many wait at once, and no more calls go out for others.
+#[tokio::test]
+async fn orders_that_nobody_pays_do_not_pile_up_without_end() {
+    let hands = Hands::at(NOW);
+    let shop = shop(&hands);
+    let offer = Mechanism::offer(&shop.orders, &terms("external-order", "checkout:mock")).unwrap().unwrap();
+    for _ in 0..10_000 {
+        Checkouts::begin(&shop.orders, &offer, Timestamp(NOW)).await.unwrap();
+    }
+    let body = json!({ "resource": "https://api.example.com/weather" });
+    let full = send(&shop.app, request("POST", "/x402/orders", &body)).await;
+    assert_eq!(full.status, StatusCode::SERVICE_UNAVAILABLE, "{:?}", full.json());
+    assert_eq!(shop.store.count(Book::Checkouts), 10_000);
+    // Their time is over: there is room again.
+    shop.orders.tend(Timestamp(NOW + 900)).await.unwrap();
+    shop.begin().await;
 }
