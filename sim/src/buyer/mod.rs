@@ -77,7 +77,7 @@ pub(crate) async fn shop(world: Arc<World>, wish: u64, purse: Account) {
         world.stage.count(end.code());
         if end == End::Bought {
             world.stage.count(tongue.code());
-            spend::spend(&world, signed.id, route).await;
+            spend::spend(&world, &signed).await;
         }
         if end == End::Bought && world.stage.chance(300) {
             world.stage.pause_ms(0, 60_000).await;

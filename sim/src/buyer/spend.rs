@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use groat_core::PaymentId;
 use groat_core::ports::Clock;
 use groat_wire::pass::{PASS_HEADER, peek};
 use http::header::AUTHORIZATION;
@@ -11,12 +10,14 @@ use http::{HeaderMap, HeaderValue};
 use tokio::task::JoinSet;
 
 use super::send::{Parcel, exchange};
+use super::sign::Signed;
 use crate::fault::Fault;
 use crate::shop::Route;
 use crate::world::World;
 
 /// Shows the pass that was given for a payment.
-pub(crate) async fn spend(world: &Arc<World>, id: PaymentId, route: Route) {
+pub(crate) async fn spend(world: &Arc<World>, signed: &Signed) {
+    let (id, route) = (signed.id, signed.route);
     let pass = world.notebook.passes().get(&id).and_then(|passes| passes.first().cloned());
     let Some(pass) = pass.filter(|_| world.stage.chance(400)) else { return };
     let Some((expires_at, _)) = peek(&pass) else { return };
@@ -31,6 +32,11 @@ pub(crate) async fn spend(world: &Arc<World>, id: PaymentId, route: Route) {
         let Some(whole) = exchange(world, parcel).await else { continue };
         let in_time = world.seller.clock.now() < expires_at;
         if whole.told.status == 402 && in_time && sent <= uses_max {
+            // While its payment is undone a pass is none.
+            if world.chain.is_shaken(&signed.authorization.id()) {
+                world.stage.count("a pass without its payment was refused");
+                continue;
+            }
             let text = format!("{id} {}: {} after {sent} uses", route.path(), whole.told.error);
             world.stage.broken("a good pass lets in", text);
         }

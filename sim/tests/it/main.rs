@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use groat_sim::{Fault, Options, Planted, run};
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 600;
 
 #[test]
 fn no_promise_is_broken_and_every_fault_strikes() {
