@@ -7,7 +7,7 @@ use groat_core::books::{Mined, Paid};
 use groat_core::ports::{BlockMark, PayCurrency, RelayOrder, RequestChain, RequestPaid, Standing};
 use groat_core::{Amount, Fault, Network, Payment, Reason, Timestamp};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::mechanism::PayProofEvm;
 use super::observe::PaymentSettled;
@@ -20,6 +20,10 @@ sol! {
     function symbolOf(address token) external view returns (string);
     function supportsInterface(bytes4 id) external view returns (bool);
 }
+
+/// The last blocks of a range are asked for one by one and by hash: behind one URL there may be nodes that do not have them yet, and
+/// by their numbers they would say that nothing happened in them.
+const NEW_BLOCKS: u64 = 16;
 
 /// A log with its place.
 #[derive(Debug, Deserialize)]
@@ -64,6 +68,21 @@ impl PayProofEvm {
     pub(super) fn set_up(&self, network: &Network) -> Result<(&Chain, Address), Fault> {
         let chain = self.chain(network).zip(self.contract(network));
         chain.ok_or_else(|| Fault::unavailable("chain", format!("requests cannot be paid on {network} here")))
+    }
+
+    /// Events of the contract in these blocks.
+    async fn logs(
+        &self,
+        chain: &Chain,
+        contract: Address,
+        mut blocks: Value,
+        topic: Option<&str>,
+    ) -> Result<Vec<PlacedLog>, Fault> {
+        let mut topics = vec![json!(PaymentSettled::SIGNATURE_HASH)];
+        topics.extend(topic.map(|topic| json!(topic)));
+        blocks["address"] = json!(contract);
+        blocks["topics"] = json!(topics);
+        chain.rpc().ask("eth_getLogs", (blocks,)).await
     }
 }
 
@@ -138,15 +157,20 @@ impl RequestChain for PayProofEvm {
         topic: Option<&str>,
     ) -> Result<Vec<RequestPaid>, Fault> {
         let (chain, contract) = self.set_up(network)?;
-        let mut topics = vec![json!(PaymentSettled::SIGNATURE_HASH)];
-        topics.extend(topic.map(|topic| json!(topic)));
-        let filter = json!({
-            "address": contract,
-            "fromBlock": U256::from(from),
-            "toBlock": U256::from(to),
-            "topics": topics,
-        });
-        let logs: Vec<PlacedLog> = chain.rpc().ask("eth_getLogs", (filter,)).await?;
+        // Whoever searches for one request goes where others have read before.
+        let new = topic.map_or(NEW_BLOCKS, |_| 0);
+        let old = to.checked_sub(new).filter(|old| from <= *old);
+        let mut logs = Vec::new();
+        if let Some(old) = old {
+            let range = json!({ "fromBlock": U256::from(from), "toBlock": U256::from(old) });
+            logs = self.logs(chain, contract, range, topic).await?;
+        }
+        for number in old.map_or(from, |old| old + 1)..=to {
+            let block = chain.rpc().block(number).await?;
+            let block =
+                block.ok_or_else(|| Fault::unavailable("chain", "a block below the head is not there"))?;
+            logs.extend(self.logs(chain, contract, json!({ "blockHash": block.hash }), topic).await?);
+        }
         // A node may answer more than it was asked.
         let asked = |event: &RequestPaid| {
             (from..=to).contains(&event.paid.block) && topic.is_none_or(|topic| event.topic == topic)

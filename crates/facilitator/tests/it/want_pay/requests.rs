@@ -1,9 +1,12 @@
 //! `/v1/requests` and who watches for their payment: told once, matched by the contract's events, taken back by a
 //! reorganisation.
 
+use groat_chain_evm::pay_proof::PayProofEvm;
+use groat_chain_evm::{Chain, ChainOptions, Rpc};
+use groat_core::Network;
 use groat_core::books::{Book, EventKind};
-use groat_core::ports::{Facilitator, Store};
-use groat_devchain::Mining;
+use groat_core::ports::{Facilitator, RequestChain, Store};
+use groat_devchain::{Mining, X402_PAY};
 use serde_json::{Value, json};
 
 use super::{SELLER, Shop, body, request};
@@ -163,4 +166,31 @@ async fn a_request_that_nobody_paid_in_its_time_expires_by_the_chain_s_clock() {
     shop.requests.look().await.unwrap();
     assert_eq!(shop.state("pay_2").await, "expired");
     assert_eq!(events(&shop).await.len(), 1);
+}
+
+/// Behind one URL there may be a node that does not have the newest blocks: by number it says that nothing happened in them.
+#[tokio::test]
+async fn a_node_that_lacks_a_block_stops_the_reading_and_hides_nothing() {
+    let shop = Shop::new(Mining::Instant);
+    let tx = shop.paid(&shop.buyer(1), &request("pay_1"));
+    let behind = |chain: groat_devchain::DevChain, lacks: bool| {
+        crate::node::node(move |method, params| match method {
+            "eth_getLogs" if params[0].get("fromBlock").is_some() => Ok(json!([])),
+            "eth_getLogs" if lacks => Err("unknown block".into()),
+            _ => chain.request(method, params.clone()).map_err(|error| format!("{error:?}")),
+        })
+    };
+    let paid = async |lacks: bool| {
+        let rpc = Rpc::local(behind(shop.chain.clone(), lacks));
+        let evm = Chain::new(84532, rpc, Vec::new(), ChainOptions::default());
+        let network = Network::eip155(84532);
+        let pay = PayProofEvm::knowing(vec![(network.clone(), X402_PAY)]).on(vec![evm]);
+        pay.paid(&network, 1, shop.chain.block_number(), None).await
+    };
+    assert!(paid(true).await.is_err());
+    let found = paid(false).await.unwrap();
+    assert_eq!(
+        found.iter().map(|event| event.paid.transaction.as_str()).collect::<Vec<_>>(),
+        [tx.to_string()]
+    );
 }
