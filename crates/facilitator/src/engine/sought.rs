@@ -1,7 +1,7 @@
 //! Payments that were seen in a block that is gone: looked for again by whoever asks how they stand, and by the sweep until
 //! they are final, because nobody may ever settle them again.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use groat_core::books::{Mined, Settlement, SettlementEvent, SettlementState};
@@ -25,8 +25,8 @@ pub(super) struct Sought(Arc<Mutex<Lists>>);
 #[derive(Debug, Default)]
 struct Lists {
     sought: HashSet<PaymentId>,
-    /// Seen, and not final as far as is known.
-    young: HashSet<PaymentId>,
+    /// Seen, and not final as far as is known. In an order, so that the same run is the same run.
+    young: BTreeSet<PaymentId>,
 }
 
 /// The duty to look for one.
