@@ -109,9 +109,13 @@ impl Indexer {
             let Some(safe) = head.checked_sub(self.options.lag).filter(|safe| *safe >= first) else {
                 return Ok(polled);
             };
-            let is_new = head.saturating_sub(first) < NEW_BLOCKS;
-            let window = self.options.window.clamp(1, if is_new { NEW_WINDOW } else { u64::MAX });
-            let to = safe.min(first.saturating_add(window - 1));
+            // A wide window ends where the new blocks begin.
+            let old = head.checked_sub(NEW_BLOCKS).filter(|old| first <= *old);
+            let (is_new, end, window_max) = match old {
+                Some(old) => (false, safe.min(old), u64::MAX),
+                None => (true, safe, NEW_WINDOW),
+            };
+            let to = end.min(first.saturating_add(self.options.window.clamp(1, window_max) - 1));
             polled.found += self.read(&mut place, entry, first, to, is_new).await?;
         }
     }

@@ -65,6 +65,26 @@ async fn a_node_that_lacks_a_block_makes_the_index_wait_and_not_skip() {
     assert_eq!(hashes(&indexer, &world).await, [paid]);
 }
 
+/// A wide window does not reach to where blocks are asked for by their hash.
+#[tokio::test]
+async fn the_newest_blocks_are_asked_for_by_hash_also_when_much_has_to_be_caught_up() {
+    let world = World::new();
+    world.chain.mine(80);
+    let paid = world.pay();
+    world.chain.mine(10);
+    // Of the last 64 blocks a node that is behind would say by number that nothing happened.
+    let newest = world.chain.block_number() - 64;
+    world.on_logs(move |filter| match filter["toBlock"].as_str() {
+        Some(to) if u64::from_str_radix(to.trim_start_matches("0x"), 16).unwrap() > newest => {
+            Err(String::new())
+        }
+        _ => Ok(()),
+    });
+    let indexer = Arc::new(world.indexer().await);
+    indexer.poll().await.unwrap();
+    assert_eq!(hashes(&indexer, &world).await, [paid]);
+}
+
 #[tokio::test]
 async fn windows_are_of_a_hundred_blocks_and_each_is_kept() {
     let world = World::new();
@@ -81,8 +101,9 @@ async fn windows_are_of_a_hundred_blocks_and_each_is_kept() {
     let cursor: Journal<IndexCursor> = Journal::new(Arc::new(world.store.clone()));
     let read = cursor.load("agentxpay").await.unwrap().unwrap().record.read;
     let places: Vec<u64> = read.iter().map(|(block, _)| *block).collect();
-    // Near the newest block they are smaller.
-    assert_eq!(places, [99, 199, 215, 231, 247, world.chain.block_number() - 2]);
+    // They end where the newest 64 begin, and are smaller there.
+    let head = world.chain.block_number();
+    assert_eq!(places, [99, head - 64, 208, 224, 240, head - 2]);
     // However it is cut, the rows are the same.
     for window in [1, 7, 1_000] {
         let options = IndexerOptions { window, ..IndexerOptions::default() };
