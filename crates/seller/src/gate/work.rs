@@ -74,6 +74,11 @@ impl Order {
         self.desk.route.shop.mechanism(&self.offer)
     }
 
+    /// Whether a run that was cut off may be repeated: the method is safe, nothing stands behind it, or the route says so.
+    fn may_run_again(&self) -> bool {
+        self.is_for_pass || self.desk.route.is_repeatable || self.parts.method.is_safe()
+    }
+
     pub(crate) fn till(&self) -> Till<'_> {
         let Self { id, valid_until, payment, offer, .. } = self;
         let (shop, confirmations) = (&self.desk.route.shop, self.desk.route.confirmations);
@@ -383,10 +388,7 @@ impl Work {
     }
 
     async fn step(&mut self, held: Held) -> Step {
-        // What was cut off can be repeated when the method is safe, when nothing stands behind it, or when it says so.
-        let safe = self.order.is_for_pass
-            || self.order.desk.route.is_repeatable
-            || self.order.parts.method.is_safe();
+        let safe = self.order.may_run_again();
         match &held.sale().state {
             SaleState::Released => {
                 let Prints { payment, request } = self.order.prints.clone();
@@ -558,8 +560,8 @@ impl Work {
     async fn serve_paid(&mut self, held: Held, receipt: Receipt) -> Step {
         let (response, is_over) = match self.handle(Some(receipt.clone())).await {
             Ok(response) => (response, true),
-            // It may have done its work all the same, and another run would do it twice.
-            Err(trouble) => (trouble.reply().response(), self.order.parts.method.is_safe()),
+            // It may have done its work all the same.
+            Err(trouble) => (trouble.reply().response(), self.order.may_run_again()),
         };
         let (parts, body) = response.into_parts();
         if self.paid_before && is_over && !parts.status.is_success() {
