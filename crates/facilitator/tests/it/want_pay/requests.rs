@@ -3,10 +3,13 @@
 
 use groat_chain_evm::pay_proof::PayProofEvm;
 use groat_chain_evm::{Chain, ChainOptions, Rpc};
-use groat_core::Network;
 use groat_core::books::{Book, EventKind};
-use groat_core::ports::{Facilitator, RequestChain, Store};
+use groat_core::offer::Ask;
+use groat_core::ports::{Facilitator, Mechanism, Observer, RequestChain, Store};
+use groat_core::{Network, Price, Terms, Timestamp};
 use groat_devchain::{Mining, X402_PAY};
+use groat_wire::Dialect;
+use groat_wire::want_pay::{WantPay, pay_header};
 use serde_json::{Value, json};
 
 use super::{SELLER, Shop, body, request};
@@ -193,4 +196,29 @@ async fn a_node_that_lacks_a_block_stops_the_reading_and_hides_nothing() {
         found.iter().map(|event| event.paid.transaction.as_str()).collect::<Vec<_>>(),
         [tx.to_string()]
     );
+}
+
+/// Whoever hands a payment in may say anything beside a signature over something else.
+#[tokio::test]
+async fn t07_a_signature_over_one_request_proves_no_payment_of_another() {
+    let shop = Shop::new(Mining::Instant);
+    let (buyer, asked, other) = (shop.buyer(1), request("pay_1"), request("pay_2"));
+    let tx = shop.paid(&buyer, &asked);
+    let network = Network::eip155(84532);
+    let evm = Chain::new(84532, Rpc::local(shop.chain.transport()), Vec::new(), ChainOptions::default());
+    let pay = PayProofEvm::knowing(vec![(network.clone(), X402_PAY)]).on(vec![evm]);
+    let price = Ask::Price(Price::parse("$0.01").unwrap());
+    let (scheme, pay_to) = ("x402-pay".into(), SELLER.into());
+    let offer = pay.offer(&Terms { scheme, network, price, pay_to, timeout_s: 300 }).unwrap().unwrap();
+    let read = |token: &str| {
+        let mut headers = http::HeaderMap::new();
+        pay_header::write(token, &mut headers).unwrap();
+        WantPay::default().read_payment(&headers).unwrap().unwrap()
+    };
+    let good = read(&buyer.proof(&asked, tx));
+    assert!(pay.observe(&good, &offer, Timestamp(NOW)).await.is_ok());
+    // The payer has signed for another request; the claims beside it are those of the one that is paid.
+    let mut forged = read(&buyer.proof(&other, tx));
+    forged.proof["claims"] = good.proof["claims"].clone();
+    assert!(pay.observe(&forged, &offer, Timestamp(NOW)).await.is_err());
 }
